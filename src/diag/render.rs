@@ -1,0 +1,1 @@
+//! Diagnostics for people and machines; the one file that names codespan-reporting.

@@ -1,0 +1,9 @@
+//! ctpolicy: a compiler for a firewall-style policy language onto Linux tc + connection tracking.
+
+pub mod abi;
+pub mod diag;
+pub mod emit;
+pub mod field;
+pub mod ir;
+pub mod parse;
+pub mod source;
