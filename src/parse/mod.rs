@@ -12,9 +12,11 @@
 pub mod ast;
 mod decl;
 mod explain;
+pub mod files;
 mod grammar;
 pub mod lints;
 pub mod load;
+mod named;
 pub mod print;
 mod report;
 mod rule;
@@ -27,7 +29,8 @@ use crate::diag::Diagnostics;
 use crate::source::{FileId, SourceMap};
 
 pub use ast::Ast;
-pub use load::{DiskFiles, Files, LoadError, load};
+pub use files::{DiskFiles, Files};
+pub use load::{LoadError, load};
 
 /// Parses one file of the map. Every mistake of form becomes a finding; what could be read is in the tree.
 pub fn parse(map: &SourceMap, file: FileId, diags: &mut Diagnostics) -> Ast {

@@ -100,7 +100,7 @@ fn comments_in_sets_stay_in_place() {
 fn long_statements_are_broken() {
     let nets: Vec<String> = (0..12).map(|n| format!("10.0.{n}.0/24")).collect();
     let text = format!("allow tcp from {{ {} }} port {{ 1, 2 }}, nat", nets.join(","));
-    let lines: String = nets.iter().map(|net| format!("    {net},\n")).collect();
+    let lines = format!("    {},\n", nets.join(",\n    "));
     prints(&text, &format!("allow tcp from {{\n{lines}}} port {{ 1, 2 }}, nat\n"));
     prints(
         "group g { allow tcp from 2001:db8:0:1::/64 to 2001:db8:0:2::/64 port 8000-8080, snat 2001:db8:0:3::/64 port 1024-65535, set mark 1 }",
