@@ -1,1 +1,4 @@
+//! From the Program to what the kernel takes.
+
+pub mod linearize;
 pub mod program;
