@@ -143,8 +143,8 @@ impl Row {
 impl Field {
     /// The field's row.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "FIELDS is in the order of the enum, which a test holds")]
     pub fn row(self) -> &'static Row {
-        // FIELDS is in the order of the enum, which a test holds.
         &FIELDS[self as usize]
     }
 }
