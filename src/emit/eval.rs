@@ -7,7 +7,7 @@ use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter
 use crate::abi::{GOTO_MAX, eth};
 use crate::field::packet::{CtView, Packet};
 use crate::field::{Cond, Field, Key, MaskKind};
-use crate::ir::outcome::{Committed, Fate, Origin, Outcome, Translation, translates_as_master};
+use crate::ir::outcome::{Committed, Fate, Origin, Outcome, Translation, takes_record};
 use crate::ir::policy::{Out, State};
 
 /// Something that no packet of a right Program meets.
@@ -202,11 +202,12 @@ impl Skb<'_> {
                 return Ok(());
             }
             Ct::Track { zone, nat } => {
-                self.look_up(*zone, chain)?;
+                self.look_up(*zone, self.passes(*zone), chain)?;
                 self.outcome.passes.push((*zone, *nat));
             }
             Ct::Commit(commit) => {
-                self.look_up(commit.zone, chain)?;
+                // Another zone's entry is let go of for a lookup that finds what the last one in this zone found.
+                self.look_up(commit.zone, self.passes(commit.zone).saturating_sub(1), chain)?;
                 // There is no entry to commit for an invalid packet.
                 if self.view.state != State::Invalid {
                     let committed = self.committed(commit);
@@ -218,20 +219,25 @@ impl Skb<'_> {
     }
 
     /// nf_conntrack_in: another zone's entry is let go of. Fragments are held until the datagram is whole.
-    fn look_up(&mut self, zone: u16, chain: u32) -> Result<(), Fault> {
+    fn look_up(&mut self, zone: u16, before: usize, chain: u32) -> Result<(), Fault> {
         if !self.packet.is_ip() {
             return Err(Fault::NotIp(chain));
         }
         self.packet = self.packet.reassembled();
         self.zone = zone;
-        self.view = self.packet.view(zone);
+        self.view = self.packet.view_after(zone, before);
         self.outcome.cleared = false;
         Ok(())
     }
 
+    /// Passes through this zone so far.
+    fn passes(&self, zone: u16) -> usize {
+        self.outcome.passes.iter().filter(|(passed, _)| *passed == zone).count()
+    }
+
     fn committed(&self, commit: &Commit) -> Committed {
         let nat = commit.nat.map(|nat| {
-            if translates_as_master(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) }
+            if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) }
         });
         Committed {
             zone: commit.zone,

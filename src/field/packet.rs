@@ -27,6 +27,8 @@ pub struct Packet {
     pub carried: Option<CtView>,
     /// What a pass through each zone shows. A zone that is not listed knows nothing of the packet: it is new there.
     pub zones: BTreeMap<u16, CtView>,
+    /// What a second pass through a zone shows, after another zone has translated the packet; where not listed, the same.
+    pub again: BTreeMap<u16, CtView>,
     /// Rules (`RuleInfo::ident`) whose budget this packet exceeds.
     pub exceeds: Vec<u32>,
 }
@@ -49,13 +51,15 @@ pub struct CtView {
     pub mark: u32,
     /// The connection's label; 0 where there is no connection.
     pub label: u128,
+    /// Whether a translation is on record for the connection (`IPS_NAT_MASK`); it follows its master's (kernel-facts 2.3).
+    pub translated: bool,
 }
 
 impl CtView {
     /// A packet that conntrack has not seen, or that was cleared.
-    pub const UNTRACKED: Self = Self { state: State::Untracked, mark: 0, label: 0 };
+    pub const UNTRACKED: Self = Self { state: State::Untracked, mark: 0, label: 0, translated: false };
     /// The first packet of a connection.
-    pub const NEW: Self = Self { state: State::New, mark: 0, label: 0 };
+    pub const NEW: Self = Self { state: State::New, mark: 0, label: 0, translated: false };
 }
 
 impl Packet {
@@ -70,6 +74,7 @@ impl Packet {
             fields: fields.iter().copied().collect(),
             carried: None,
             zones: BTreeMap::new(),
+            again: BTreeMap::new(),
             exceeds: Vec::new(),
         }
     }
@@ -114,6 +119,13 @@ impl Packet {
     #[must_use]
     pub fn view(&self, zone: u16) -> CtView {
         self.zones.get(&zone).copied().unwrap_or(CtView::NEW)
+    }
+
+    /// What a pass through this zone shows after so many before.
+    #[must_use]
+    pub fn view_after(&self, zone: u16, passes: usize) -> CtView {
+        let again = if passes == 0 { None } else { self.again.get(&zone) };
+        again.copied().unwrap_or_else(|| self.view(zone))
     }
 
     /// The packet behind a pass through conntrack: fragments are held and go on as the whole datagram (kernel-facts 2.3).

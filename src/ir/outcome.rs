@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::policy::{NatSide, Out, State};
-use crate::abi::ipproto;
+use crate::abi::{eth, ipproto};
 use crate::field::packet::{CtView, Packet};
-use crate::field::{Field, packet};
+use crate::field::Field;
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,19 +85,21 @@ pub enum Translation {
         /// First and last port.
         ports: Option<(u16, u16)>,
     },
-    /// As the connection that the packet is related to: see [`translates_as_master`].
+    /// As the connection that the packet is related to: see [`takes_record`].
     OnRecord,
 }
 
-/// Whether a commit with any `nat` applies the master's translation to this packet, whatever range it names:
-/// ICMP errors in the original direction, and only they (kernel-facts 2.2 and 2.3, rfc-map 1.2).
+/// Whether a commit with any `nat` applies the translation that is on record, whatever range it names: for ICMP errors in
+/// the original direction, and for the first packet of a helper's connection whose master is translated
+/// (`nf_ct_nat_execute` in net/netfilter/nf_nat_ovs.c; kernel-facts 2.2 and 2.3).
 #[must_use]
-pub fn translates_as_master(packet: &Packet, view: CtView) -> bool {
-    view.state == State::Related && is_icmp(packet)
+pub fn takes_record(packet: &Packet, view: CtView) -> bool {
+    view.state == State::Related && (is_icmp(packet) || view.translated)
 }
 
 /// ICMP in IPv4, or ICMPv6 in IPv6.
-fn is_icmp(packet: &packet::Packet) -> bool {
-    let proto = if packet.ethertype == crate::abi::eth::P_IPV6 { ipproto::ICMPV6 } else { ipproto::ICMP };
+#[must_use]
+pub fn is_icmp(packet: &Packet) -> bool {
+    let proto = if packet.ethertype == eth::P_IPV6 { ipproto::ICMPV6 } else { ipproto::ICMP };
     packet.is_ip() && packet.get(Field::IpProto) == Some(u128::from(proto))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ctpolicy::abi::{eth, ipproto};
-use ctpolicy::emit::eval::{Mask, mask_of};
+use ctpolicy::emit::eval::mask_of;
 use ctpolicy::emit::program::{Action, Attached, Chain, Control, Ct, Filter, Program};
 use ctpolicy::field::{Cond, Field, MaskKind};
 use ctpolicy::ir::policy::State;
@@ -160,13 +160,4 @@ fn overlap(a: &Filter, b: &Filter) -> bool {
             key.cond.overlaps(other.cond)
         })
     })
-}
-
-/// Kept for messages: the mask of a filter in one line.
-pub fn mask_line(filter: &Filter) -> String {
-    let part = |(field, mask): (Field, Mask)| match mask {
-        Mask::Bits(bits) => format!("{}/{bits:#x}", field.row().name),
-        Mask::Range => format!("{}/range", field.row().name),
-    };
-    mask_of(filter).into_iter().map(part).collect::<Vec<_>>().join(" ")
 }

@@ -10,6 +10,8 @@ use ctpolicy::ir::policy::{Alt, Attach, Hook, Link, Rule, State};
 use crate::policies::{DEVICES, ETHERTYPES, VLANS, ZONES, conds};
 use crate::rng::Rng;
 
+const INVALID: CtView = CtView { state: State::Invalid, mark: 0, label: 0, translated: false };
+
 /// A packet for this block: most often one that nearly fits one of its rules.
 pub fn packet(rng: &mut Rng, attach: &Attach) -> Packet {
     let all: Vec<&Rule> = attach.prefilter.iter().chain(&attach.rules).collect();
@@ -44,9 +46,12 @@ pub fn packet(rng: &mut Rng, attach: &Attach) -> Packet {
         let own = rule.filter(|rule| attach.passes.get(rule.pass) == Some(&zone));
         let mut view = view(rng, own);
         if multicast_talk {
-            view = CtView { state: State::Invalid, mark: 0, label: 0 };
+            view = INVALID;
         }
         packet.zones.insert(zone, view);
+        if rng.chance(30) && !multicast_talk {
+            packet.again.insert(zone, self::view(rng, own));
+        }
     }
     if attach.hook == Hook::Egress && packet.is_ip() && rng.chance(30) {
         packet.carried = Some(view(rng, None));
@@ -144,7 +149,7 @@ fn view(rng: &mut Rng, rule: Option<&Rule>) -> CtView {
     let states: Vec<State> = states.into_iter().filter(|state| *state != State::Untracked).collect();
     let state = if states.is_empty() || rng.chance(25) { *rng.pick(tracked) } else { *rng.pick(&states) };
     if state == State::Invalid {
-        return CtView { state, mark: 0, label: 0 };
+        return INVALID;
     }
     let near = |rng: &mut Rng, field: Field, wanted: Option<&Vec<Cond>>| match wanted {
         Some(wanted) if rng.chance(80) => edge(rng, field, wanted),
@@ -154,5 +159,7 @@ fn view(rng: &mut Rng, rule: Option<&Rule>) -> CtView {
     let mark = near(rng, Field::CtMark, rule.and_then(|rule| rule.mark.as_ref()));
     let translated = *rng.pick(&[0, 0x4000_0000, 0x8000_0000, 0xc000_0000]);
     let label = near(rng, Field::CtLabel, rule.and_then(|rule| rule.label.as_ref()));
-    CtView { state, mark: (u32::try_from(mark).unwrap() & 0x3fff_ffff) | translated, label }
+    // The reserved bits tell of a translation; one that no rule of ours asked for tells nothing.
+    let known = translated != 0 || (state != State::Related && rng.chance(20));
+    CtView { state, mark: (u32::try_from(mark).unwrap() & 0x3fff_ffff) | translated, label, translated: known }
 }

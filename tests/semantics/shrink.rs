@@ -126,11 +126,11 @@ fn simpler(rule: &Rule) -> Vec<Rule> {
         |actions| actions.limit = None,
         |actions| actions.mirror.clear(),
         |actions| actions.nat.clear(),
-        |actions| drop(actions.nat.pop()),
+        |actions| actions.nat.truncate(1),
         |actions| actions.set_mark = None,
         |actions| actions.set_label = None,
         |actions| actions.force = false,
-        |actions| drop(actions.commit_zones.pop()),
+        |actions| actions.commit_zones.clear(),
         |actions| actions.helper = None,
         |actions| (actions.clear, actions.redirect) = (false, None),
     ];
@@ -194,13 +194,18 @@ fn simpler_packet(case: &Case) -> Vec<Case> {
     if !packet.exceeds.is_empty() {
         put(Packet { exceeds: Vec::new(), ..packet.clone() });
     }
+    for zone in packet.again.keys() {
+        let mut plain = packet.clone();
+        plain.again.remove(zone);
+        put(plain);
+    }
     for (zone, view) in &packet.zones {
         let mut plain = packet.clone();
         plain.zones.remove(zone);
         put(plain);
         if (view.mark, view.label) != (0, 0) {
             let mut plain = packet.clone();
-            plain.zones.insert(*zone, CtView { mark: 0, label: 0, ..*view });
+            plain.zones.insert(*zone, CtView { mark: 0, label: 0, translated: false, ..*view });
             put(plain);
         }
     }
