@@ -34,19 +34,19 @@ impl Lowering<'_> {
         let mut lines = Vec::new();
         for live in &live {
             let at = first + live.index;
-            let mut new = match pending_of(live, self.zone(live.rule.pass)) {
-                None => self.rule_lines(live, at, facts, pending),
-                Some(set) => {
-                    let pending: Vec<Pending> = pending.iter().cloned().chain([set]).collect();
-                    let rest = self.list(part, facts, live.index + 1, &pending);
-                    let goto = self.own_table(facts, rest);
-                    let tail =
-                        Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
-                    sets_of(live, facts)
-                        .into_iter()
-                        .map(|(ether, sets)| Line { ether, sets, tail: tail.clone() })
-                        .collect()
-                }
+            let set = pending_of(live, self.zone(live.rule.pass));
+            // A packet that fits two lines of a rule that goes on would run its actions twice.
+            let twice = goes_on(live.rule) && meets_itself(&sets_of(live, facts));
+            let mut new = if set.is_some() || (twice && !self.limit_and_mirror(live.rule, at).is_empty()) {
+                let pending: Vec<Pending> = pending.iter().cloned().chain(set).collect();
+                let rest = self.list(part, facts, live.index + 1, &pending);
+                let goto = self.own_table(facts, rest);
+                let tail =
+                    Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
+                let line = |(ether, sets)| Line { ether, sets, tail: tail.clone() };
+                sets_of(live, facts).into_iter().map(line).collect()
+            } else {
+                self.rule_lines(live, at, facts, pending)
             };
             let decides = |line: &Line| line.sets.is_empty() && line.ether.is_none() && line.tail.end != End::Continue;
             if let Some(decided) = new.iter().position(decides) {
@@ -147,6 +147,30 @@ fn pending_of(live: &Live<'_>, zone: u16) -> Option<Pending> {
         zone,
         mark: actions.set_mark,
         label: actions.set_label,
+    })
+}
+
+/// Whether packets that the rule matches go on to the rules behind it.
+fn goes_on(rule: &Rule) -> bool {
+    match rule.verdict {
+        Verdict::Continue => true,
+        Verdict::Drop => rule.actions.limit.is_some(),
+        Verdict::Allow | Verdict::AllowStateless => false,
+    }
+}
+
+/// Whether some packet fits two of these products, or two combinations of one.
+fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
+    let meets = |a: &[Cond], b: &[Cond]| a.iter().any(|x| b.iter().any(|y| x.overlaps(*y)));
+    let twice = |conds: &[Cond]| conds.iter().enumerate().any(|(at, cond)| conds.iter().skip(at + 1).any(|other| cond.overlaps(*other)));
+    list.iter().enumerate().any(|(at, (ether, sets))| {
+        sets.iter().any(|(_, conds)| twice(conds))
+            || list.iter().skip(at + 1).any(|(other, more)| {
+                let same = ether.is_none() || other.is_none() || ether == other;
+                same && sets.iter().all(|(field, conds)| {
+                    more.iter().filter(|(known, _)| known == field).all(|(_, others)| meets(conds, others))
+                })
+            })
     })
 }
 
