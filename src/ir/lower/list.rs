@@ -190,7 +190,7 @@ fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
 /// Ethertype and conditions of each alternative, with those on what conntrack shows.
 fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
     alts(live)
-        .map(|alt| {
+        .filter_map(|alt| {
             let mut sets = alt.sets.clone();
             let mut ether = None;
             if let Link::Ether(kind) = alt.link {
@@ -207,9 +207,26 @@ fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
             sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds)));
             sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds)));
             sets.sort_by_key(|(field, _)| *field);
-            (ether, sets)
+            let before_conntrack = facts.shown.is_none();
+            let sets = if before_conntrack && fits_fragments(&sets) { narrowed(&sets, &no_fragment()) } else { Some(sets) };
+            Some((ether, sets?))
         })
         .collect()
+}
+
+/// Whether a condition on something behind the IP header takes 0. Flower fills in nothing there for a fragment, and
+/// compares with 0 (kernel-facts 2.3): `port 0-1023` would match every fragment, which language.md 3.11 rules out.
+fn fits_fragments(sets: &Sets) -> bool {
+    use Field::{DstPort, IcmpCode, IcmpType, SrcPort, TcpFlags};
+    let behind = sets.iter().filter(|(field, _)| matches!(field, SrcPort | DstPort | IcmpType | IcmpCode | TcpFlags));
+    let mut behind = behind.peekable();
+    behind.peek().is_some() && behind.all(|(_, conds)| conds.iter().any(|cond| cond.matches(0)))
+}
+
+/// `fragment none`
+fn no_fragment() -> Sets {
+    let fragment = u128::from(crate::abi::ip_flags::IS_FRAGMENT);
+    vec![(Field::IpFlags, vec![Cond::Bits { value: 0, mask: fragment }])]
 }
 
 /// The product with further conditions, `None` where nothing is left.
