@@ -185,7 +185,7 @@ fn filters_do_what_the_policy_means() {
     );
     if cases >= CASES {
         assert!(accepted * 5 > packets, "too few packets are accepted");
-        assert!(by_rule * 2 > packets, "too few packets meet a rule");
+        assert!(by_rule * 5 > packets * 2, "too few packets meet a rule");
         assert!(committed * 10 > packets && translated * 100 > packets && redirected * 100 > packets);
         assert!(pended * 200 > packets, "too few packets are committed in several zones");
         assert!(refused * 20 < cases, "too many policies are refused");

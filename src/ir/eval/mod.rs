@@ -11,6 +11,8 @@
 
 mod commit;
 mod matching;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

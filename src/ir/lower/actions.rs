@@ -137,7 +137,6 @@ impl Lowering<'_> {
             Verdict::Allow | Verdict::AllowStateless => {
                 let stateless = rule.verdict == Verdict::AllowStateless;
                 let manner = self.manner(rule, facts);
-                let pending = if stateless { &[] } else { pending };
                 let who = Allowing { rule: Some(rule), pass: rule.pass, manner };
                 let commits = self.commits(who, facts, pending, related);
                 steps.extend(commits.into_iter().map(|commit| Step::Ct(Ct::Commit(commit))));
@@ -184,6 +183,7 @@ impl Lowering<'_> {
     fn commits(&self, who: Allowing<'_>, facts: &Facts, pending: &[Pending], related: Related) -> Vec<Commit> {
         let Allowing { rule, pass, manner } = who;
         let own = self.zone(pass);
+        let stateless = rule.is_some_and(|rule| rule.verdict == Verdict::AllowStateless);
         let mut zones: Vec<u16> = Vec::new();
         if manner.commit {
             zones.push(own);
@@ -191,12 +191,12 @@ impl Lowering<'_> {
         if manner.others
             && let Some(rule) = rule
         {
-            let stateless = rule.verdict == Verdict::AllowStateless;
             let nat_zones = rule.actions.nat.iter().map(|(zone, _)| *zone);
             let named = nat_zones.chain(rule.actions.commit_zones.iter().copied());
             zones.extend(named.filter(|zone| !stateless || *zone != own));
         }
-        zones.extend(pending.iter().map(|set| set.zone));
+        // `allow stateless` commits in the zones that it names, in no other: what was set for those is stored.
+        zones.extend(pending.iter().map(|set| set.zone).filter(|_| !stateless));
         let mut ordered: Vec<u16> = self.attach.passes.iter().copied().filter(|zone| zones.contains(zone)).collect();
         for zone in zones {
             if !ordered.contains(&zone) {

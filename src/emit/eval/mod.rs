@@ -3,6 +3,9 @@
 //! It knows flower, act_ct, gact, mirred and police as Linux 6.12 runs them, and nothing of policies. Where the kernel
 //! would do what no policy means (accept by falling off a chain, drop ARP in act_ct), it answers with a [`Fault`].
 
+#[cfg(test)]
+mod tests;
+
 use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
 use crate::abi::{GOTO_MAX, eth};
 use crate::field::packet::{CtView, Packet};
