@@ -1,1 +1,6 @@
+//! From the Program to what the kernel takes.
+
+pub mod dot;
+pub mod json;
 pub mod program;
+pub mod tc;

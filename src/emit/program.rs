@@ -250,6 +250,16 @@ pub const fn chain_number(generation: u16, index: u32) -> u32 {
     if index == 0 { 0 } else { (generation as u32) << 16 | index }
 }
 
+/// Largest packet that a byte budget lets through, as act_police counts it. Without it, `tc` leaves the kernel at 255 cells of
+/// its rate table, about 2 KB, and every larger packet (jumbo, reassembled by conntrack) would exceed whatever the rate.
+pub const POLICE_MTU: u32 = 65535;
+
+/// The kernel's action index of a budget: 12 bits of generation, 20 of budget, never 0 (the kernel would pick one).
+#[must_use]
+pub const fn police_index(generation: u16, budget: u32) -> u32 {
+    (generation as u32) << 20 | ((budget + 1) & 0xf_ffff)
+}
+
 /// First byte of every cookie of ours.
 pub const COOKIE_MAGIC: u8 = 0xc7;
 
@@ -264,6 +274,17 @@ pub fn cookie(role: Role, generation: u16, ident: u32, meaning: u64) -> [u8; cra
     bytes[4..8].copy_from_slice(&ident.to_be_bytes());
     bytes[8..16].copy_from_slice(&meaning.to_be_bytes());
     bytes
+}
+
+impl Program {
+    /// The cookie of a filter of this Program.
+    #[must_use]
+    pub fn cookie(&self, filter: &Filter, generation: u16) -> [u8; crate::abi::COOKIE_MAX] {
+        match self.rules.get(filter.rule) {
+            Some(rule) if rule.role != Role::Entry => cookie(rule.role, generation, rule.ident, rule.meaning),
+            _ => cookie(Role::Entry, generation, 0, self.digest),
+        }
+    }
 }
 
 impl Placement {
