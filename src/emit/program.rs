@@ -250,15 +250,10 @@ pub const fn chain_number(generation: u16, index: u32) -> u32 {
     if index == 0 { 0 } else { (generation as u32) << 16 | index }
 }
 
-/// Largest packet that a byte budget lets through, as act_police counts it. Without it, `tc` leaves the kernel at 255 cells of
-/// its rate table, about 2 KB, and every larger packet (jumbo, reassembled by conntrack) would exceed whatever the rate.
-pub const POLICE_MTU: u32 = 65535;
-
-/// The kernel's action index of a budget: 12 bits of generation, 20 of budget, never 0 (the kernel would pick one).
-#[must_use]
-pub const fn police_index(generation: u16, budget: u32) -> u32 {
-    (generation as u32) << 20 | ((budget + 1) & 0xf_ffff)
-}
+/// Largest packet that a byte budget lets through: larger than 64 KiB and its Ethernet header. Without it, `tc` and the kernel
+/// stop at 255 cells of the rate table, about 2 KB, and every larger packet (jumbo, reassembled by conntrack) would exceed
+/// whatever the rate.
+pub const POLICE_MTU: u32 = 1 << 17;
 
 /// First byte of every cookie of ours.
 pub const COOKIE_MAGIC: u8 = 0xc7;
@@ -275,6 +270,17 @@ pub fn cookie(role: Role, generation: u16, ident: u32, meaning: u64) -> [u8; cra
     bytes[8..16].copy_from_slice(&meaning.to_be_bytes());
     bytes
 }
+
+/// The kernel's action index of a police: one per generation and budget, so that the policies of two generations never
+/// share a bucket. High, away from the small numbers that the kernel allots and people type; 12 bits of generation,
+/// 19 of budget.
+#[must_use]
+pub const fn police_index(generation: u16, budget: u32) -> u32 {
+    0x8000_0000 | (generation as u32) << 19 | budget & (BUDGETS_MAX - 1)
+}
+
+/// Most budgets that one Program may have.
+pub const BUDGETS_MAX: u32 = 1 << 19;
 
 impl Program {
     /// The cookie of a filter of this Program.

@@ -170,11 +170,11 @@ mod tests {
         let police = |limit| Action::Police(Police { budget: 0, limit, conform: Control::Pipe });
         assert_eq!(
             words(&police(Limit::Bytes { rate: 1_250_000, burst: 65536 })),
-            "action police rate 10mbit burst 65536 mtu 65535 conform-exceed drop/pipe index 1048577"
+            "action police rate 10mbit burst 65536 mtu 131072 conform-exceed drop/pipe index 2148007936"
         );
         assert_eq!(
             words(&police(Limit::Packets { rate: 20000, burst: 200 })),
-            "action police pkts_rate 20000 pkts_burst 200 conform-exceed drop/pipe index 1048577"
+            "action police pkts_rate 20000 pkts_burst 200 conform-exceed drop/pipe index 2148007936"
         );
     }
 
