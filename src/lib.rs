@@ -4,6 +4,7 @@ pub mod abi;
 pub mod diag;
 pub mod emit;
 pub mod field;
+pub mod hash;
 pub mod ir;
 pub mod parse;
 pub mod source;

@@ -2,5 +2,6 @@
 
 pub mod dot;
 pub mod json;
+pub mod linearize;
 pub mod program;
 pub mod tc;

@@ -57,7 +57,7 @@ pub enum Role {
 }
 
 /// A policy's chains for one hook.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Attached {
     /// The policy's name; empty for bare rules.
     pub name: String,
@@ -72,7 +72,7 @@ pub struct Attached {
 }
 
 /// A chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chain {
     /// Relative number; 0 for the entry chain.
     pub index: u32,
@@ -83,7 +83,7 @@ pub struct Chain {
 }
 
 /// A flower filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// 1..=65535.
     pub prio: u16,
@@ -309,18 +309,14 @@ impl Placement {
             let block = take();
             blocks.push(vec![block]);
             for device in &attached.devices {
-                let at = devices.iter().position(|known| known.device == *device);
-                let known = match at {
-                    Some(index) => devices.get_mut(index),
-                    None => {
-                        devices.push(DeviceBlocks { device: device.clone(), ingress: 0, egress: 0 });
-                        devices.last_mut()
+                if !devices.iter().any(|known| known.device == *device) {
+                    devices.push(DeviceBlocks { device: device.clone(), ingress: 0, egress: 0 });
+                }
+                for known in devices.iter_mut().filter(|known| known.device == *device) {
+                    match attached.hook {
+                        Hook::Ingress => known.ingress = block,
+                        Hook::Egress => known.egress = block,
                     }
-                };
-                match (known, attached.hook) {
-                    (Some(known), Hook::Ingress) => known.ingress = block,
-                    (Some(known), Hook::Egress) => known.egress = block,
-                    (None, _) => {}
                 }
             }
         }

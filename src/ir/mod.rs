@@ -1,1 +1,5 @@
+//! The policy's meaning, and the graph of tables that it becomes.
+
+pub mod graph;
+pub mod lower;
 pub mod policy;
