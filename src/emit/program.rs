@@ -283,11 +283,11 @@ pub const fn police_index(generation: u16, budget: u32) -> u32 {
 pub const BUDGETS_MAX: u32 = 1 << 19;
 
 impl Program {
-    /// The cookie of a filter of this Program.
+    /// The cookie of a filter of this Program; those of chain 0 carry the digest.
     #[must_use]
-    pub fn cookie(&self, filter: &Filter, generation: u16) -> [u8; crate::abi::COOKIE_MAX] {
+    pub fn cookie(&self, chain: &Chain, filter: &Filter, generation: u16) -> [u8; crate::abi::COOKIE_MAX] {
         match self.rules.get(filter.rule) {
-            Some(rule) if rule.role != Role::Entry => cookie(rule.role, generation, rule.ident, rule.meaning),
+            Some(rule) if chain.index != 0 => cookie(rule.role, generation, rule.ident, rule.meaning),
             _ => cookie(Role::Entry, generation, 0, self.digest),
         }
     }

@@ -161,7 +161,7 @@ impl Script<'_> {
             }
             before = Some(filter.rule);
             let generation = self.placement.generation;
-            let cookie = self.program.cookie(filter, generation);
+            let cookie = self.program.cookie(chain, filter, generation);
             let line = FilterLine { filter, block, chain: number, generation, cookie };
             writeln!(f, "{line}")?;
         }
