@@ -3,7 +3,7 @@
 use crate::diag::Lint;
 
 /// The lists of the rooms.
-const ROOMS: &[&[&Lint]] = &[];
+const ROOMS: &[&[&Lint]] = &[crate::parse::lints::LINTS, crate::emit::linearize::LINTS];
 
 /// Every lint, in the order of the rooms.
 pub fn lints() -> impl Iterator<Item = &'static Lint> {

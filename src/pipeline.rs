@@ -41,7 +41,7 @@ fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) 
         return Ok(None);
     }
     let graph = lower(&policy, &run.map);
-    let program = linearize(&graph, &mut run.diags);
+    let program = linearize(graph, &policy, &mut run.diags);
     run.policy = Some(policy);
     if !run.diags.has_errors() {
         run.program = Some(program);

@@ -55,7 +55,7 @@ fn version(text: &str) -> Result<(u16, u16), String> {
 ///
 /// # Errors
 /// [`Failure`] for files, and for what a script cannot say.
-pub fn run(args: &Args, out: &Out) -> Result<Exit, Failure> {
+pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let compiled = pipeline::compile(&args.file, &DiskFiles, &args.policy.options())?;
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
     let Some(program) = &compiled.program else { return Ok(Exit::Policy) };

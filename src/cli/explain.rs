@@ -18,7 +18,7 @@ pub struct Args {
 ///
 /// # Errors
 /// [`Failure::Usage`] for a name that no lint has.
-pub fn run(args: &Args, out: &Out) -> Result<Exit, Failure> {
+pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let text = match &args.name {
         None => list(),
         Some(name) => page(find(name).ok_or_else(|| unknown(name))?),

@@ -1,12 +1,12 @@
 //! `ctpolicy fmt`: the one canonical layout.
 
-use std::io::Write;
+use std::sync::Arc;
 
 use super::lint::files;
 use super::out::write_atomically;
 use super::{Exit, Failure, Out};
 use crate::diag::{Diagnostics, render};
-use crate::parse::{DiskFiles, Files, parse, print};
+use crate::parse::{DiskFiles, load_one, parse, print};
 use crate::source::SourceMap;
 
 /// Arguments of `ctpolicy fmt`.
@@ -25,13 +25,12 @@ pub struct Args {
 ///
 /// # Errors
 /// [`Failure`] for files.
-pub fn run(args: &Args, out: &Out) -> Result<Exit, Failure> {
+pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     for path in files(&args.paths)? {
-        let read = DiskFiles.read(&path).map_err(|source| Failure::Read { path: path.clone(), source })?;
         let mut map = SourceMap::default();
         let mut diags = Diagnostics::default();
-        let Some((old, new)) = layout(&path, read, &mut map, &mut diags)? else {
+        let Some((old, new)) = layout(&path, &mut map, &mut diags)? else {
             // What could not be read cannot be laid out: the file stays as it is.
             out.message(&render::text(&diags, &map, out.color_err()));
             exit = Exit::Policy;
@@ -52,13 +51,13 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit, Failure> {
 }
 
 /// The file's text as it is and as it should be; `None` when it has mistakes.
-fn layout(
-    path: &str,
-    bytes: Vec<u8>,
-    map: &mut SourceMap,
-    diags: &mut Diagnostics,
-) -> Result<Option<(std::sync::Arc<str>, String)>, Failure> {
-    let _ = (path, bytes, map, diags);
-    let _ = std::io::stdout().flush();
-    Ok(None)
+fn layout(path: &str, map: &mut SourceMap, diags: &mut Diagnostics) -> Result<Option<(Arc<str>, String)>, Failure> {
+    // Each file is laid out by itself: what it includes is neither read nor needed.
+    let Some(file) = load_one(path, &DiskFiles, map, diags)? else { return Ok(None) };
+    let ast = parse(map, file, diags);
+    if diags.has_errors() {
+        return Ok(None);
+    }
+    let text = map.file(file).map(|file| file.text.clone()).unwrap_or_default();
+    Ok(Some((text, print::print(&ast, map))))
 }

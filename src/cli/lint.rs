@@ -1,7 +1,7 @@
 //! `ctpolicy lint`: every finding in files and folders, for people, editors and CI.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::ValueEnum;
 
@@ -9,7 +9,7 @@ use super::explain::unknown;
 use super::{Exit, Failure, Out, PolicyArgs};
 use crate::diag::{Diagnostic, Diagnostics, Level, json, render};
 use crate::explain::find;
-use crate::parse::DiskFiles;
+use crate::parse::{DiskFiles, Files};
 use crate::pipeline::{self, Compiled};
 
 /// Arguments of `ctpolicy lint`.
@@ -48,7 +48,7 @@ pub enum Format {
 ///
 /// # Errors
 /// [`Failure`] for files, and for names that no lint has.
-pub fn run(args: &Args, out: &Out) -> Result<Exit, Failure> {
+pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let rules = Levels::new(args)?;
     let mut runs = roots(args)?;
     for run in &mut runs {
@@ -65,7 +65,7 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit, Failure> {
     Ok(if denied { Exit::Policy } else { Exit::Done })
 }
 
-fn print(runs: &[Compiled], out: &Out, render: impl Fn(&Compiled) -> String) -> Result<(), Failure> {
+fn print(runs: &[Compiled], out: Out, render: impl Fn(&Compiled) -> String) -> Result<(), Failure> {
     runs.iter().try_for_each(|run| out.result(&render(run)))
 }
 
@@ -113,9 +113,9 @@ fn roots(args: &Args) -> Result<Vec<Compiled>, Failure> {
     let mut runs = Vec::new();
     for path in files(&args.paths)? {
         let run = pipeline::compile(&path, &DiskFiles, &options)?;
-        runs.push((identity(&path), run));
+        runs.push((DiskFiles.identity(&path), run));
     }
-    let included: BTreeSet<PathBuf> = runs.iter().flat_map(|(own, run)| included(own, run)).collect();
+    let included: BTreeSet<String> = runs.iter().flat_map(|(own, run)| included(own, run)).collect();
     let mut seen = BTreeSet::new();
     let (mut roots, rest): (Vec<_>, Vec<_>) = runs.into_iter().partition(|(own, _)| !included.contains(own));
     for (own, run) in &roots {
@@ -131,14 +131,9 @@ fn roots(args: &Args) -> Result<Vec<Compiled>, Failure> {
     Ok(roots.into_iter().map(|(_, run)| run).collect())
 }
 
-/// The file that a path means, whatever the path is.
-fn identity(path: &str) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.into())
-}
-
 /// The files that a policy includes, itself left out.
-fn included(own: &Path, run: &Compiled) -> Vec<PathBuf> {
-    run.map.files().iter().map(|file| identity(&file.name)).filter(|path| path != own).collect()
+fn included(own: &str, run: &Compiled) -> Vec<String> {
+    run.map.files().iter().map(|file| DiskFiles.identity(&file.name)).filter(|path| path != own).collect()
 }
 
 /// Files as they are, folders as the `*.pol` files in them, sorted by name.
@@ -152,7 +147,7 @@ pub(super) fn files(paths: &[String]) -> Result<Vec<String>, Failure> {
         }
     }
     let mut seen = BTreeSet::new();
-    out.retain(|path| seen.insert(identity(path)));
+    out.retain(|path| seen.insert(DiskFiles.identity(path)));
     Ok(out)
 }
 
@@ -179,7 +174,8 @@ fn folder(path: &str, out: &mut Vec<String>) -> Result<(), Failure> {
 
 /// `3 files: 1 error, 2 warnings`
 fn counts(runs: &[Compiled]) -> String {
-    let files: BTreeSet<PathBuf> = runs.iter().flat_map(|run| run.map.files()).map(|f| identity(&f.name)).collect();
+    let files: BTreeSet<String> =
+        runs.iter().flat_map(|run| run.map.files()).map(|f| DiskFiles.identity(&f.name)).collect();
     let number = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let levels = [Level::Error, Level::Warning, Level::Note].map(|level| {
         let count: usize = runs.iter().map(|run| run.diags.count(level)).sum();

@@ -83,10 +83,10 @@ where
     };
     let out = Out::new(cli.color);
     let done = match &cli.command {
-        Command::Compile(args) => compile::run(args, &out),
-        Command::Lint(args) => lint::run(args, &out),
-        Command::Fmt(args) => fmt::run(args, &out),
-        Command::Explain(args) => explain::run(args, &out),
+        Command::Compile(args) => compile::run(args, out),
+        Command::Lint(args) => lint::run(args, out),
+        Command::Fmt(args) => fmt::run(args, out),
+        Command::Explain(args) => explain::run(args, out),
     };
     done.unwrap_or_else(|failure| out.failure(&failure))
 }

@@ -13,7 +13,6 @@ use crate::parse::LoadError;
 pub enum Failure {
     /// A policy file could not be read.
     #[error(transparent)]
-    #[diagnostic(transparent)]
     Load(#[from] LoadError),
     /// The script cannot say what the policy asks for.
     #[error(transparent)]
@@ -82,13 +81,13 @@ impl Out {
 
     /// Whether standard error takes colours.
     #[must_use]
-    pub const fn color_err(&self) -> bool {
+    pub const fn color_err(self) -> bool {
         self.color_err
     }
 
     /// Whether standard output takes colours.
     #[must_use]
-    pub const fn color_out(&self) -> bool {
+    pub const fn color_out(self) -> bool {
         self.color_out
     }
 
@@ -96,7 +95,7 @@ impl Out {
     ///
     /// # Errors
     /// [`Failure::Write`], but not for a reader who went away: what it wanted, it has.
-    pub fn result(&self, text: &str) -> Result<(), Failure> {
+    pub fn result(self, text: &str) -> Result<(), Failure> {
         let mut stream = io::stdout().lock();
         match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
             Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
@@ -107,18 +106,18 @@ impl Out {
     }
 
     /// Diagnostics and progress, to standard error. Where even that is closed, nobody is left to tell.
-    pub fn message(&self, text: &str) {
+    pub fn message(self, text: &str) {
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
     /// What ended the command, to standard error.
     #[must_use]
-    pub fn failure(&self, failure: &Failure) -> Exit {
+    pub fn failure(self, failure: &Failure) -> Exit {
         self.message(&self.render(failure));
         failure.exit()
     }
 
-    fn render(&self, failure: &dyn Diagnostic) -> String {
+    fn render(self, failure: &dyn Diagnostic) -> String {
         let theme = if self.color_err { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let mut text = String::new();
         // Writing to a string does not fail; if a message's own Display does, what it wrote so far stands.
