@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::{Exit, Failure, Out};
 use crate::diag::Lint;
 use crate::explain::{find, lints};
+use crate::parse::words::nearest;
 
 /// Arguments of `ctpolicy explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,41 +44,10 @@ fn page(lint: &Lint) -> String {
 
 /// The failure for a name that no lint has, with the nearest that one does.
 pub fn unknown(name: &str) -> Failure {
-    let near = lints().map(|lint| (distance(lint.name, name), lint.name)).min();
-    let help = match near {
-        Some((distance, near)) if distance <= 3 => format!("did you mean `{near}`?"),
-        _ => "`ctpolicy explain` lists all names".to_owned(),
+    let names: Vec<&str> = lints().map(|lint| lint.name).collect();
+    let help = match nearest(name, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`ctpolicy explain` lists all names".to_owned(),
     };
     Failure::Usage { message: format!("no lint is called `{name}`"), help: Some(help) }
-}
-
-/// Letters to insert, delete or replace to make one word of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (y, cell) in b.chars().zip(row.iter_mut().skip(1)) {
-            let best = (diagonal + usize::from(x != y)).min(*cell + 1).min(left + 1);
-            diagonal = std::mem::replace(cell, best);
-            left = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distance_counts_edits() {
-        assert_eq!(distance("unknown-name", "unknown-name"), 0);
-        assert_eq!(distance("unknown-name", "unkown-name"), 1);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-    }
 }
