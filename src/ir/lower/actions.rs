@@ -211,8 +211,7 @@ impl Lowering<'_> {
                     commit.mark = merge(commit.mark, rule.actions.set_mark);
                     commit.label = merge_label(commit.label, rule.actions.set_label);
                     commit.force = rule.actions.force;
-                    let helper =
-                        rule.actions.helper.as_ref().filter(|_| manner.others || facts.state(pass) == Some(State::New));
+                    let helper = rule.actions.helper.as_ref().filter(|_| facts.state(pass) == Some(State::New));
                     commit.helper =
                         helper.map(|helper| CtHelper { name: helper.name.clone(), v6, proto: helper.proto });
                 }
