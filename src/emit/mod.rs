@@ -1,1 +1,2 @@
+pub mod netlink;
 pub mod program;

@@ -266,6 +266,17 @@ pub fn cookie(role: Role, generation: u16, ident: u32, meaning: u64) -> [u8; cra
     bytes
 }
 
+/// The kernel's action index of a police: one per generation and budget, so that the policies of two generations never
+/// share a bucket. High, away from the small numbers that the kernel allots and people type; 12 bits of generation,
+/// 19 of budget.
+#[must_use]
+pub const fn police_index(generation: u16, budget: u32) -> u32 {
+    0x8000_0000 | (generation as u32) << 19 | budget & (BUDGETS_MAX - 1)
+}
+
+/// Most budgets that one Program may have.
+pub const BUDGETS_MAX: u32 = 1 << 19;
+
 impl Placement {
     /// The placement on a machine that has nothing of ours: generation 1, blocks counted from [`BLOCK_BASE`].
     /// `compile` prints it, and `apply` starts from it.
