@@ -3,5 +3,6 @@
 pub mod dot;
 pub mod json;
 pub mod linearize;
+pub mod netlink;
 pub mod program;
 pub mod tc;
