@@ -8,6 +8,7 @@ pub mod explain;
 pub mod field;
 pub mod hash;
 pub mod ir;
+pub mod live;
 pub mod parse;
 pub mod pipeline;
 pub mod source;

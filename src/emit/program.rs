@@ -20,7 +20,7 @@ pub struct Program {
 }
 
 /// What a filter's origin says of itself, in comments, `plan` and `status`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RuleRef {
     /// The policy's name; empty for bare rules.
     pub policy: String,
@@ -41,7 +41,7 @@ pub struct RuleRef {
 }
 
 /// Why a filter exists. The number goes into the cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Role {
     /// A rule of the policy.
