@@ -30,7 +30,7 @@ use crate::source::{FileId, SourceMap};
 
 pub use ast::Ast;
 pub use files::{DiskFiles, Files};
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, load_one};
 
 /// Parses one file of the map. Every mistake of form becomes a finding; what could be read is in the tree.
 pub fn parse(map: &SourceMap, file: FileId, diags: &mut Diagnostics) -> Ast {
