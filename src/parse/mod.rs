@@ -17,6 +17,7 @@ mod grammar;
 pub mod lints;
 pub mod load;
 mod named;
+mod parallel;
 pub mod print;
 mod report;
 mod rule;
@@ -42,7 +43,8 @@ pub fn parse(map: &SourceMap, file: FileId, diags: &mut Diagnostics) -> Ast {
     for fault in &split.faults {
         report.push(explain::fault(fault, &source.text, source.base));
     }
-    tree::Builder::new(&source.text, source.base, report).run(file, &split.chunks)
+    let parsed = parallel::statements(&source.text, source.base, &split.chunks);
+    tree::Builder::new(&source.text, source.base, report).run(file, &split.chunks, parsed)
 }
 
 #[cfg(test)]

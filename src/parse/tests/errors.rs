@@ -92,6 +92,17 @@ fn after_fifty_mistakes_it_stops_and_says_so() {
 }
 
 #[test]
+fn long_files_are_read_as_short_ones() {
+    let unit = "allow tcp to port 80 # a\n@id x\ndrop from { a, b }\ngroup g { use h }\n";
+    let once = sketch(unit);
+    assert_eq!(sketch(&unit.repeat(1_500)), once.repeat(1_500));
+    let late = unit.repeat(1_500) + &"alow\n".repeat(2_000);
+    let got = findings(&late);
+    assert_eq!(got.matches("unknown-verdict").count(), 50);
+    assert!(got.starts_with("6001:1 <alow>") && got.contains("\n6051:1 <alow> too-many-errors"), "{got}");
+}
+
+#[test]
 fn nesting_has_a_limit() {
     let sets = |depth| format!("net x = {}a{}\ndrop", "{".repeat(depth), "}".repeat(depth));
     assert_eq!(findings(&sets(64)), "");

@@ -14,7 +14,7 @@ fn survives(text: &str) {
     let file = map.add("p", text).unwrap();
     let mut diags = Diagnostics::default();
     let ast = parse(&map, file, &mut diags);
-    let _ = (print(&ast, &map), render::text(&diags, &map, true), render::json(&diags, &map));
+    let _ = (print(&ast, &map), render::text(&diags, &map, true));
     for diagnostic in diags.list() {
         let labels = std::iter::once(&diagnostic.primary).chain(&diagnostic.secondary);
         for label in labels {
