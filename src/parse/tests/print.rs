@@ -126,3 +126,35 @@ fn headers_keep_their_words() {
     assert!(text.starts_with("policy x on {\n    device00000000,\n"), "{text}");
     assert!(text.ends_with("} egress {\n    drop\n}\n# why\n"), "{text}");
 }
+
+/// All `.pol` files under a folder.
+fn policies(folder: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            policies(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "pol") {
+            out.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_policy_of_the_repository_keeps_its_meaning() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    policies(&root.join("examples"), &mut paths);
+    policies(&root.join("tests"), &mut paths);
+    let mut printed = 0;
+    for path in paths {
+        // Some are there for their mistakes.
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        if super::sketch::findings(&text) == 0 {
+            stays(&text);
+            printed += 1;
+        } else {
+            assert!(path.with_extension("diag").exists(), "{} does not parse", path.display());
+        }
+    }
+    assert!(printed > 10, "{printed}");
+}
