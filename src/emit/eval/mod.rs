@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
 use crate::abi::{GOTO_MAX, eth};
 use crate::field::packet::{CtView, Packet};
@@ -101,12 +103,12 @@ enum Step {
 impl Skb<'_> {
     /// Runs a chain. `None`: decided. `Some`: the chain to go to.
     fn chain(&mut self, chain: &Chain) -> Result<Option<u32>, Fault> {
-        let mut prios: Vec<u16> = chain.filters.iter().map(|filter| filter.prio).collect();
-        prios.sort_unstable();
-        prios.dedup();
-        for prio in prios {
-            let filters: Vec<&Filter> = chain.filters.iter().filter(|filter| filter.prio == prio).collect();
-            let Some(filter) = self.classify(&filters) else { continue };
+        let mut prios: BTreeMap<u16, Vec<&Filter>> = BTreeMap::new();
+        for filter in &chain.filters {
+            prios.entry(filter.prio).or_default().push(filter);
+        }
+        for filters in prios.values() {
+            let Some(filter) = self.classify(filters) else { continue };
             match self.actions(filter, chain.index)? {
                 Step::Done => return Ok(None),
                 Step::Goto(next) => return Ok(Some(next)),
@@ -119,15 +121,13 @@ impl Skb<'_> {
     /// One prio: its masks in the order of their creation; within a mask, one filter at most but for ranges, which are
     /// tried in the order of their insertion.
     fn classify<'f>(&self, filters: &[&'f Filter]) -> Option<&'f Filter> {
-        let mut masks: Vec<Vec<Masked>> = Vec::new();
-        for filter in filters {
-            let mask = mask_of(filter);
-            if !masks.contains(&mask) {
-                masks.push(mask);
-            }
+        let hits: Vec<&Filter> = filters.iter().copied().filter(|filter| self.hits(filter)).collect();
+        if hits.len() < 2 {
+            return hits.first().copied();
         }
-        let hit = |mask: &Vec<Masked>| filters.iter().copied().find(|filter| mask_of(filter) == *mask && self.hits(filter));
-        masks.iter().find_map(hit)
+        // A mask is as old as the first filter that has it.
+        let age = |filter: &Filter| filters.iter().position(|other| mask_of(other) == mask_of(filter));
+        hits.into_iter().min_by_key(|filter| age(filter))
     }
 
     fn hits(&self, filter: &Filter) -> bool {
