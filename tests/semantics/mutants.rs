@@ -110,7 +110,8 @@ fn packets_of(policy: &Policy) -> Vec<(Packet, Outcome)> {
         let meant = eval(policy, &policy.attaches[0], &packet);
         (Case { policy: policy.clone(), block: 0, packet }, meant)
     });
-    all.filter(|(case, meant)| !known_gap(case, meant)).map(|(case, meant)| (case.packet, meant)).collect()
+    let right = compile(policy).unwrap();
+    all.filter(|(case, meant)| !known_gap(case, meant, &right)).map(|(case, meant)| (case.packet, meant)).collect()
 }
 
 /// Whether some of these packets tell `program` from the policy's meaning.

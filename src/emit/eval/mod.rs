@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
 use crate::abi::{GOTO_MAX, eth};
@@ -33,6 +33,10 @@ pub enum Fault {
     /// The actions of a filter ended without a verdict: the kernel accepts.
     #[error("the actions of a filter in chain {0} end without a verdict")]
     NoVerdict(u32),
+    /// A commit in a zone whose entry the packet no longer carries, behind a rewrite of the header: the kernel looks up
+    /// again, does not find the connection, and commits another one (or drops the packet, where the two clash).
+    #[error("a commit in zone {0} looks up a header that was translated since the pass")]
+    Rewritten(u16),
     /// A filter whose rule is not in the Program.
     #[error("a filter in chain {0} belongs to no rule")]
     NoRule(u32),
@@ -56,6 +60,7 @@ pub fn trace(program: &Program, attached: &Attached, packet: &Packet) -> Result<
         packet: packet.clone(),
         zone: 0,
         view: packet.carried.unwrap_or(CtView::UNTRACKED),
+        stale: BTreeSet::new(),
         outcome: Outcome {
             verdict: Fate::Drop,
             rule: Origin::Machinery,
@@ -90,6 +95,8 @@ struct Skb<'a> {
     zone: u16,
     /// What flower shows of that entry.
     view: CtView,
+    /// Zones whose last lookup saw a header that has been rewritten since.
+    stale: BTreeSet<u16>,
     outcome: Outcome,
 }
 
@@ -207,10 +214,22 @@ impl Skb<'_> {
             Ct::Track { zone, nat } => {
                 self.look_up(*zone, self.passes(*zone), chain)?;
                 self.outcome.passes.push((*zone, *nat));
+                self.stale.remove(zone);
+                let known = matches!(
+                    self.view.state,
+                    State::Established | State::EstablishedReply | State::RelatedReply
+                );
+                if *nat && known && self.view.translated {
+                    self.stale.extend(self.outcome.passes.iter().map(|(passed, _)| *passed));
+                }
             }
             Ct::Commit(commit) => {
+                let lost = self.zone != commit.zone && self.stale.contains(&commit.zone);
                 // Another zone's entry is let go of for a lookup that finds what the last one in this zone found.
                 self.look_up(commit.zone, self.passes(commit.zone).saturating_sub(1), chain)?;
+                if lost && matches!(self.view.state, State::Established | State::EstablishedReply) {
+                    return Err(Fault::Rewritten(commit.zone));
+                }
                 // There is no entry to commit for an invalid packet.
                 if self.view.state != State::Invalid {
                     let committed = self.committed(commit);
