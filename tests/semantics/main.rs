@@ -3,6 +3,14 @@
 //! Random policies and packets, each case known by its seed. `CTPOLICY_SEMANTICS_CASES=100000` runs more of them,
 //! `CTPOLICY_SEMANTICS_SEED=17` starts elsewhere (a failure prints the seed: with it and `CASES=1` it runs alone).
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
+
 mod form;
 mod mutants;
 mod packets;
@@ -89,7 +97,8 @@ fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
             let packet = packets::packet(&mut rng, &policy.attaches[block]);
             let case = Case { policy, block, packet };
             let broken = |case: &Case| {
-                compile(&case.policy).is_some_and(|program| form_fault(&program, &program.attaches[case.block]).is_some())
+                compile(&case.policy)
+                    .is_some_and(|program| form_fault(&program, &program.attaches[case.block]).is_some())
             };
             let case = shrink(case, &broken);
             let small = compile(&case.policy).and_then(|p| form_fault(&p, &p.attaches[case.block])).unwrap_or(fault);
@@ -131,7 +140,11 @@ fn report(seed: u64, case: &Case, text: &str) -> String {
         for rule in rules {
             let words = (rule.snat, rule.dnat, &rule.mark, &rule.label);
             let states: Vec<_> = rule.states.iter().collect();
-            let _ = writeln!(out, "{place} {} {:?} pass {} {states:?} snat, dnat, mark, label {words:?}", rule.info.ident, rule.verdict, rule.pass);
+            let _ = writeln!(
+                out,
+                "{place} {} {:?} pass {} {states:?} snat, dnat, mark, label {words:?}",
+                rule.info.ident, rule.verdict, rule.pass
+            );
             for alt in &rule.alts {
                 let _ = writeln!(out, "    {alt:?}");
             }
@@ -143,7 +156,11 @@ fn report(seed: u64, case: &Case, text: &str) -> String {
         for chain in std::iter::once(&attached.entry).chain(&attached.chains) {
             let _ = writeln!(out, "chain {}: {}", chain.index, chain.title);
             for f in &chain.filters {
-                let _ = writeln!(out, "  prio {} {:#06x} rule {} {:x?}\n      {:?}", f.prio, f.protocol, f.rule, f.keys, f.actions);
+                let _ = writeln!(
+                    out,
+                    "  prio {} {:#06x} rule {} {:x?}\n      {:?}",
+                    f.prio, f.protocol, f.rule, f.keys, f.actions
+                );
             }
         }
     }

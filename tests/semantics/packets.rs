@@ -37,7 +37,7 @@ pub fn packet(rng: &mut Rng, attach: &Attach) -> Packet {
     packet.fields = fields(rng, ethertype, alt.as_ref());
     if let Some(Cond::Bits { value, .. }) = set(alt.as_ref(), Field::InDev).first() {
         let name = value.to_be_bytes();
-        packet.device = String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned();
+        String::from_utf8_lossy(&name).trim_end_matches('\0').clone_into(&mut packet.device);
     }
     let multicast_talk = ethertype == eth::P_IPV6
         && packet.fields.get(&Field::IpProto) == Some(&u128::from(ipproto::ICMPV6))
