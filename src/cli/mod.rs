@@ -1,11 +1,16 @@
 //! The command line. Results go to standard output, everything else to standard error; nothing outside this room prints.
 
+mod apply;
 pub mod compile;
 mod explain;
 mod fmt;
 mod lint;
+mod machine;
 mod out;
+mod plan;
 mod policy;
+mod remove;
+mod status;
 
 use std::ffi::OsString;
 
@@ -65,6 +70,14 @@ enum Command {
     Fmt(fmt::Args),
     /// Explain a finding: what, why, an example, and the remedy
     Explain(explain::Args),
+    /// Show what `apply` would change, rule by rule
+    Plan(plan::Args),
+    /// Make this network namespace hold exactly this policy, or leave it as it was
+    Apply(apply::Args),
+    /// Take everything of ours out; the devices are open then
+    Remove(remove::Args),
+    /// Show what is live, and what each rule counted
+    Status(status::Args),
 }
 
 /// Runs the command line `args` (the first is the program's name).
@@ -87,6 +100,10 @@ where
         Command::Lint(args) => lint::run(args, out),
         Command::Fmt(args) => fmt::run(args, out),
         Command::Explain(args) => explain::run(args, out),
+        Command::Plan(args) => plan::run(args, out),
+        Command::Apply(args) => apply::run(args, out),
+        Command::Remove(args) => remove::run(args, out),
+        Command::Status(args) => status::run(args, out),
     };
     done.unwrap_or_else(|failure| out.failure(&failure))
 }
