@@ -7,6 +7,7 @@ mod fmt;
 mod lint;
 mod machine;
 mod out;
+mod pages;
 mod plan;
 mod policy;
 mod remove;
@@ -78,6 +79,10 @@ enum Command {
     Remove(remove::Args),
     /// Show what is live, and what each rule counted
     Status(status::Args),
+    /// Print a shell's completions
+    Completions(pages::Completions),
+    /// Print a manual page
+    Man(pages::ManPage),
 }
 
 /// Runs the command line `args` (the first is the program's name).
@@ -104,6 +109,8 @@ where
         Command::Apply(args) => apply::run(args, out),
         Command::Remove(args) => remove::run(args, out),
         Command::Status(args) => status::run(args, out),
+        Command::Completions(args) => pages::completions(args, out),
+        Command::Man(args) => pages::man(args, out),
     };
     done.unwrap_or_else(|failure| out.failure(&failure))
 }
