@@ -1,5 +1,6 @@
 //! From the Program to what the kernel takes.
 
+pub mod eval;
 pub mod dot;
 pub mod json;
 pub mod linearize;

@@ -21,7 +21,7 @@ pub(super) struct Pending {
 
 /// How a rule acts on packets of one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts, each named by its use")]
+#[expect(clippy::struct_excessive_bools, reason = "five independent facts, each named by its use")]
 pub(super) struct Manner {
     /// Commit in the rule's own zone.
     commit: bool,
@@ -32,16 +32,20 @@ pub(super) struct Manner {
     /// The first packet of a related connection, or an ICMP error in the original direction: what is on record must be
     /// applied by the commit (kernel-facts 2.2: `ct nat` alone leaves it untranslated).
     related: bool,
+    /// Attach the rule's helper: to a connection's very first packet only; a related connection is not what it speaks of.
+    helper: bool,
 }
 
 impl Manner {
     /// No conntrack entry to speak of.
-    const NONE: Self = Self { commit: false, others: false, translate: false, related: false };
+    const NONE: Self = Self { commit: false, others: false, translate: false, related: false, helper: false };
 
     fn new(state: Option<State>, remark: bool, translates: bool) -> Self {
         match state {
-            Some(State::New) => Self { commit: true, others: true, translate: true, related: false },
-            Some(State::Related) => Self { commit: true, others: true, translate: true, related: translates },
+            Some(State::New) => Self { commit: true, others: true, translate: true, related: false, helper: true },
+            Some(State::Related) => {
+                Self { commit: true, others: true, translate: true, related: translates, helper: false }
+            }
             Some(State::RelatedReply) => Self { commit: true, others: true, ..Self::NONE },
             Some(State::Established | State::EstablishedReply) => Self { commit: remark, ..Self::NONE },
             Some(State::Invalid | State::Untracked) | None => Self::NONE,
@@ -92,6 +96,7 @@ impl Lowering<'_> {
         } else if rule.actions.nat.is_empty() {
             manner.translate = false;
         }
+        manner.helper &= manner.commit && rule.actions.helper.is_some();
         if rule.actions.commit_zones.is_empty() && rule.actions.nat.is_empty() {
             manner.others = false;
         }
@@ -105,7 +110,7 @@ impl Lowering<'_> {
             return Manner::NONE;
         }
         let manner = Manner::new(facts.state(last), false, self.record_matters(None, last));
-        Manner { others: false, translate: false, ..manner }
+        Manner { others: false, translate: false, helper: false, ..manner }
     }
 
     /// Whether the rule's zone may hold a translation that the rule does not bring itself.
@@ -132,7 +137,6 @@ impl Lowering<'_> {
             Verdict::Allow | Verdict::AllowStateless => {
                 let stateless = rule.verdict == Verdict::AllowStateless;
                 let manner = self.manner(rule, facts);
-                let pending = if stateless { &[] } else { pending };
                 let who = Allowing { rule: Some(rule), pass: rule.pass, manner };
                 let commits = self.commits(who, facts, pending, related);
                 steps.extend(commits.into_iter().map(|commit| Step::Ct(Ct::Commit(commit))));
@@ -179,6 +183,7 @@ impl Lowering<'_> {
     fn commits(&self, who: Allowing<'_>, facts: &Facts, pending: &[Pending], related: Related) -> Vec<Commit> {
         let Allowing { rule, pass, manner } = who;
         let own = self.zone(pass);
+        let stateless = rule.is_some_and(|rule| rule.verdict == Verdict::AllowStateless);
         let mut zones: Vec<u16> = Vec::new();
         if manner.commit {
             zones.push(own);
@@ -186,12 +191,12 @@ impl Lowering<'_> {
         if manner.others
             && let Some(rule) = rule
         {
-            let stateless = rule.verdict == Verdict::AllowStateless;
             let nat_zones = rule.actions.nat.iter().map(|(zone, _)| *zone);
             let named = nat_zones.chain(rule.actions.commit_zones.iter().copied());
             zones.extend(named.filter(|zone| !stateless || *zone != own));
         }
-        zones.extend(pending.iter().map(|set| set.zone));
+        // `allow stateless` commits in the zones that it names, in no other: what was set for those is stored.
+        zones.extend(pending.iter().map(|set| set.zone).filter(|_| !stateless));
         let mut ordered: Vec<u16> = self.attach.passes.iter().copied().filter(|zone| zones.contains(zone)).collect();
         for zone in zones {
             if !ordered.contains(&zone) {
@@ -211,7 +216,7 @@ impl Lowering<'_> {
                     commit.mark = merge(commit.mark, rule.actions.set_mark);
                     commit.label = merge_label(commit.label, rule.actions.set_label);
                     commit.force = rule.actions.force;
-                    let helper = rule.actions.helper.as_ref().filter(|_| facts.state(pass) == Some(State::New));
+                    let helper = rule.actions.helper.as_ref().filter(|_| manner.helper);
                     commit.helper =
                         helper.map(|helper| CtHelper { name: helper.name.clone(), v6, proto: helper.proto });
                 }

@@ -34,19 +34,19 @@ impl Lowering<'_> {
         let mut lines = Vec::new();
         for live in &live {
             let at = first + live.index;
-            let mut new = match pending_of(live, self.zone(live.rule.pass)) {
-                None => self.rule_lines(live, at, facts, pending),
-                Some(set) => {
-                    let pending: Vec<Pending> = pending.iter().cloned().chain([set]).collect();
-                    let rest = self.list(part, facts, live.index + 1, &pending);
-                    let goto = self.own_table(facts, rest);
-                    let tail =
-                        Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
-                    sets_of(live, facts)
-                        .into_iter()
-                        .map(|(ether, sets)| Line { ether, sets, tail: tail.clone() })
-                        .collect()
-                }
+            let set = pending_of(live, self.zone(live.rule.pass));
+            // A packet that fits two lines of a rule that goes on would run its actions twice.
+            let twice = goes_on(live.rule) && meets_itself(&sets_of(live, facts));
+            let mut new = if set.is_some() || (twice && !self.limit_and_mirror(live.rule, at).is_empty()) {
+                let pending: Vec<Pending> = pending.iter().cloned().chain(set).collect();
+                let rest = self.list(part, facts, live.index + 1, &pending);
+                let goto = self.own_table(facts, rest);
+                let tail =
+                    Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
+                let line = |(ether, sets)| Line { ether, sets, tail: tail.clone() };
+                sets_of(live, facts).into_iter().map(line).collect()
+            } else {
+                self.rule_lines(live, at, facts, pending)
             };
             let decides = |line: &Line| line.sets.is_empty() && line.ether.is_none() && line.tail.end != End::Continue;
             if let Some(decided) = new.iter().position(decides) {
@@ -150,6 +150,30 @@ fn pending_of(live: &Live<'_>, zone: u16) -> Option<Pending> {
     })
 }
 
+/// Whether packets that the rule matches go on to the rules behind it.
+fn goes_on(rule: &Rule) -> bool {
+    match rule.verdict {
+        Verdict::Continue => true,
+        Verdict::Drop => rule.actions.limit.is_some(),
+        Verdict::Allow | Verdict::AllowStateless => false,
+    }
+}
+
+/// Whether some packet fits two of these products, or two combinations of one.
+fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
+    let meets = |a: &[Cond], b: &[Cond]| a.iter().any(|x| b.iter().any(|y| x.overlaps(*y)));
+    let twice = |conds: &[Cond]| conds.iter().enumerate().any(|(at, cond)| conds.iter().skip(at + 1).any(|other| cond.overlaps(*other)));
+    list.iter().enumerate().any(|(at, (ether, sets))| {
+        sets.iter().any(|(_, conds)| twice(conds))
+            || list.iter().skip(at + 1).any(|(other, more)| {
+                let same = ether.is_none() || other.is_none() || ether == other;
+                same && sets.iter().all(|(field, conds)| {
+                    more.iter().filter(|(known, _)| known == field).all(|(_, others)| meets(conds, others))
+                })
+            })
+    })
+}
+
 /// Devices of `not in` matches that are not yet branched on, sorted.
 fn unanswered_devices(live: &[Live<'_>], facts: &Facts) -> Vec<String> {
     let devices = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in);
@@ -166,7 +190,7 @@ fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
 /// Ethertype and conditions of each alternative, with those on what conntrack shows.
 fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
     alts(live)
-        .map(|alt| {
+        .filter_map(|alt| {
             let mut sets = alt.sets.clone();
             let mut ether = None;
             if let Link::Ether(kind) = alt.link {
@@ -183,9 +207,26 @@ fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
             sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds)));
             sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds)));
             sets.sort_by_key(|(field, _)| *field);
-            (ether, sets)
+            let before_conntrack = facts.shown.is_none();
+            let sets = if before_conntrack && fits_fragments(&sets) { narrowed(&sets, &no_fragment()) } else { Some(sets) };
+            Some((ether, sets?))
         })
         .collect()
+}
+
+/// Whether a condition on something behind the IP header takes 0. Flower fills in nothing there for a fragment, and
+/// compares with 0 (kernel-facts 2.3): `port 0-1023` would match every fragment, which language.md 3.11 rules out.
+fn fits_fragments(sets: &Sets) -> bool {
+    use Field::{DstPort, IcmpCode, IcmpType, SrcPort, TcpFlags};
+    let behind = sets.iter().filter(|(field, _)| matches!(field, SrcPort | DstPort | IcmpType | IcmpCode | TcpFlags));
+    let mut behind = behind.peekable();
+    behind.peek().is_some() && behind.all(|(_, conds)| conds.iter().any(|cond| cond.matches(0)))
+}
+
+/// `fragment none`
+fn no_fragment() -> Sets {
+    let fragment = u128::from(crate::abi::ip_flags::IS_FRAGMENT);
+    vec![(Field::IpFlags, vec![Cond::Bits { value: 0, mask: fragment }])]
 }
 
 /// The product with further conditions, `None` where nothing is left.
