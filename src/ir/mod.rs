@@ -1,1 +1,4 @@
+//! What a policy means: names resolved, values checked, then lowered to a graph.
+
 pub mod policy;
+pub mod resolve;
