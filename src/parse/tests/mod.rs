@@ -1,0 +1,4 @@
+//! Tests of the parser as a whole.
+
+mod language;
+mod sketch;
