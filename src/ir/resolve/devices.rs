@@ -43,7 +43,7 @@ pub struct Devices {
 pub struct DeviceSets;
 
 /// Whether the kernel takes this as a device's name (`dev_valid_name`).
-fn is_valid(name: &str) -> bool {
+pub fn is_valid(name: &str) -> bool {
     !name.is_empty() && name.len() <= IFNAME_MAX && !matches!(name, "." | "..") && !name.contains(['/', ':'])
 }
 

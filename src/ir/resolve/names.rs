@@ -6,10 +6,11 @@ use std::rc::Rc;
 use super::address::{self, Addrs, Nets};
 use super::devices::{self, Devices};
 use super::number::{self, PORTS};
-use super::protocol::{ServiceSet, Services};
+use super::service::{ServiceSet, Services};
 use super::{Cx, catalogue, sets, words, zones};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::field::value::Intervals;
+use crate::parse::lints::{NESTED_TOO_DEEP, TOO_MANY_ERRORS};
 use crate::parse::ast::{Ast, Block, Define, DefineKind, Item, ItemKind, Set};
 use crate::source::{SourceMap, Span};
 
@@ -32,10 +33,6 @@ crate::declare_lints! {
     pub CYCLIC_DEFINITION: Error = "cyclic-definition", "a definition that contains itself",
         "Sets and groups may name others, but not in a circle.\n\nExample:\n\n    net a = { b, 10.0.0.0/8 }\n    net b = a\n\n\
          Remedy: break the circle that the finding shows.";
-    /// Definitions nested too deep.
-    pub NESTED_TOO_DEEP: Error = "nested-too-deep", "definitions or groups nested deeper than 64",
-        "Names may stand for sets that use other names, and groups may use groups, 64 deep. Nobody can read deeper ones.\n\n\
-         Remedy: name the inner parts directly.";
     /// A definition that nothing uses.
     pub UNUSED_DEFINITION: Warning = "unused-definition", "a definition that nothing uses",
         "The definition changes nothing; perhaps a rule was forgotten, or names something else by mistake. Definitions of included files \
@@ -130,7 +127,9 @@ pub fn noun(kind: DefineKind) -> &'static str {
 
 /// Gathers all names of the files; reports duplicate and reserved ones.
 pub fn collect<'a>(asts: &'a [Ast], map: &'a SourceMap, diags: &mut Diagnostics) -> Names<'a> {
-    let mut names = Names::default();
+    // After too many mistakes of form the rest of a file was not read.
+    let blind = diags.list().iter().any(|finding| std::ptr::eq(finding.lint, &raw const TOO_MANY_ERRORS));
+    let mut names = Names { blind, ..Names::default() };
     let mut policies: BTreeMap<&str, Span> = BTreeMap::new();
     for (number, ast) in asts.iter().enumerate() {
         for item in &ast.items {

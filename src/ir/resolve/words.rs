@@ -27,19 +27,12 @@ pub fn is_word(text: &str) -> bool {
     WORDS.binary_search(&text).is_ok()
 }
 
-/// The candidate that a mistyped word probably meant: at most a third of its letters differ (one letter at least).
-/// Of equally near ones the first in the alphabet.
+/// The candidate that a mistyped word probably meant.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let lower = word.to_lowercase();
-    let allowed = (lower.chars().count() / 3).clamp(1, 3);
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.len().abs_diff(word.len()) <= allowed && *candidate != word)
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        // A word of one or two letters is near to every other one.
-        .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count().min(lower.len()))
-        .min()
-        .map(|(_, candidate)| candidate)
+    // Lengths first: a policy may have thousands of names and of typos.
+    let likely: Vec<&str> =
+        candidates.into_iter().filter(|candidate| candidate.len().abs_diff(word.len()) <= 2 && *candidate != word).collect();
+    crate::parse::words::nearest(word, &likely)
 }
 
 /// `did you mean` in the form every finding uses.

@@ -42,3 +42,18 @@ pub fn defined(set: &Set, cx: &mut Cx<'_>) -> Option<u16> {
     cx.report(Diagnostic::new(&MALFORMED_VALUE, set.span, message).help("a zone is one number: `zone edge = 7`"));
     None
 }
+
+/// The zone that a word names, without reporting anything.
+pub fn peek(span: Span, cx: &mut Cx<'_>) -> Option<u16> {
+    let text = cx.text(span);
+    match number(text) {
+        Some(value) => u16::try_from(value).ok(),
+        None => match names::lookup(DefineKind::Zone, text, span, cx) {
+            Found::Value(value) => match &*value {
+                Value::Zone(zone) => Some(*zone),
+                _ => None,
+            },
+            _ => None,
+        },
+    }
+}
