@@ -126,7 +126,8 @@ impl Skb<'_> {
                 masks.push(mask);
             }
         }
-        let hit = |mask: &Vec<Masked>| filters.iter().copied().find(|filter| mask_of(filter) == *mask && self.hits(filter));
+        let hit =
+            |mask: &Vec<Masked>| filters.iter().copied().find(|filter| mask_of(filter) == *mask && self.hits(filter));
         masks.iter().find_map(hit)
     }
 
@@ -239,9 +240,9 @@ impl Skb<'_> {
     }
 
     fn committed(&self, commit: &Commit) -> Committed {
-        let nat = commit.nat.map(|nat| {
-            if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) }
-        });
+        let nat = commit
+            .nat
+            .map(|nat| if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) });
         Committed {
             zone: commit.zone,
             force: commit.force,
