@@ -65,6 +65,8 @@ pub enum Kind {
     Port,
     /// One byte, decimal.
     U8,
+    /// One byte, decimal, its mask hexadecimal (so reads `tc` the TTL).
+    U8MaskHex,
     /// One byte, hexadecimal.
     U8Hex,
     /// `tcp`, `udp` ... or a number.
@@ -373,7 +375,7 @@ pub static FIELDS: [Row; 22] = [
         name: "ip.ttl",
         tc: "ip_ttl",
         bits: 8,
-        kind: Kind::U8,
+        kind: Kind::U8MaskHex,
         mask: MaskKind::Bits,
         attrs: &[(None, attr(a::KEY_IP_TTL, a::KEY_IP_TTL_MASK))],
         range: None,
