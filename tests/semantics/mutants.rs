@@ -101,7 +101,7 @@ fn sample() -> Policy {
 fn packets_of(policy: &Policy) -> Vec<(Packet, Outcome)> {
     let mut rng = Rng::new(7);
     let all = (0..2000).map(|_| {
-        let packet = packets::packet(&mut rng, &policy.attaches[0]);
+        let packet = packets::packet(&mut rng, policy, 0);
         let meant = eval(policy, &policy.attaches[0], &packet);
         (Case { policy: policy.clone(), block: 0, packet }, meant)
     });
