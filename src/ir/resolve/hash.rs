@@ -50,7 +50,7 @@ impl Hasher for Fnv64 {
     }
 
     fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
+        self.write_u64(value.cast_unsigned() as u64);
     }
 }
 

@@ -159,10 +159,10 @@ impl<'a> Cx<'a> {
             if let Err(finding) = read(words, span) {
                 mistakes += 1;
                 if mistakes == FILE_MISTAKES_MAX {
-                    self.report(finding.note("no further mistakes of this file are shown"));
+                    self.report((*finding).note("no further mistakes of this file are shown"));
                     return None;
                 }
-                self.report(finding);
+                self.report(*finding);
             }
         }
         (mistakes == 0).then_some(())

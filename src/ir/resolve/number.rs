@@ -72,7 +72,7 @@ impl Numbers {
     }
 
     /// A number or a range of numbers as written; `Err` is the finding.
-    fn literal(&self, text: &str, span: Span) -> Result<(u128, u128), Diagnostic> {
+    fn literal(&self, text: &str, span: Span) -> Result<(u128, u128), Box<Diagnostic>> {
         let malformed = || {
             let form = match self.named {
                 Named::Mac => "hardware addresses are six bytes: `02:00:00:00:00:01`".to_owned(),
@@ -81,10 +81,10 @@ impl Numbers {
             Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no {}", self.noun)).help(form)
         };
         if self.named == Named::Mac {
-            return mac(text).map(|value| (value, value)).ok_or_else(malformed);
+            return mac(text).map(|value| (value, value)).ok_or_else(|| Box::new(malformed()));
         }
         let (lo, hi) = text.split_once('-').unwrap_or((text, text));
-        let (Some(lo), Some(hi)) = (number(lo), number(hi)) else { return Err(malformed()) };
+        let (Some(lo), Some(hi)) = (number(lo), number(hi)) else { return Err(Box::new(malformed())) };
         if hi > self.highest() || lo > self.highest() {
             let help = format!("a {} is a number from 0 to {}", self.noun, self.highest());
             return Err(Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range")).help(help));
@@ -111,7 +111,9 @@ impl Numbers {
                 })),
             },
             Named::Protocol => Ok(catalogue::find_protocol(text).and_then(one)),
-            Named::Dscp => Ok(catalogue::DSCP_NAMES.iter().find(|(name, _)| *name == text).and_then(|(_, dscp)| one(*dscp))),
+            Named::Dscp => {
+                Ok(catalogue::DSCP_NAMES.iter().find(|(name, _)| *name == text).and_then(|(_, dscp)| one(*dscp)))
+            }
             Named::Nothing | Named::Mac => Ok(None),
         }
     }
@@ -159,7 +161,7 @@ impl Domain for Numbers {
                 let like_a_name = self.named != Named::Mac
                     && self.named != Named::Nothing
                     && text.starts_with(|first: char| first.is_alphabetic() || first == '_');
-                if like_a_name { self.unknown(text, span, cx) } else { cx.report(literal) }
+                if like_a_name { self.unknown(text, span, cx) } else { cx.report(*literal) }
             }
         }
         None
@@ -167,7 +169,8 @@ impl Domain for Numbers {
 
     fn file(&self, path: Span, file: FileId, cx: &mut Cx<'_>) -> Option<Intervals> {
         if self.named != Named::Port {
-            let finding = Diagnostic::new(&super::sets::MISPLACED_FILE, path, format!("no {} is read from a file", self.noun));
+            let finding =
+                Diagnostic::new(&super::sets::MISPLACED_FILE, path, format!("no {} is read from a file", self.noun));
             cx.report(finding.help("write the items into the braces"));
             return None;
         }
@@ -209,7 +212,9 @@ mod tests {
     #[test]
     fn hardware_addresses_have_six_bytes() {
         assert_eq!(mac("02:00:00:00:00:01"), Some(0x0200_0000_0001));
-        for wrong in ["02:00:00:00:00", "02:00:00:00:00:01:02", "02:00:00:00:00:0g", "2001:db8::1", "02:00:00:00:00:001"] {
+        for wrong in
+            ["02:00:00:00:00", "02:00:00:00:00:01:02", "02:00:00:00:00:0g", "2001:db8::1", "02:00:00:00:00:001"]
+        {
             assert_eq!(mac(wrong), None, "{wrong}");
         }
     }
