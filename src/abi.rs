@@ -152,8 +152,12 @@ pub mod flower {
     pub const KEY_UDP_SRC: u16 = 20;
     /// UDP destination port.
     pub const KEY_UDP_DST: u16 = 21;
-    /// `skip_hw`, `in_hw` ... bits.
+    /// Bits: skip_hw 1, skip_sw 2, in_hw 4, not_in_hw 8, verbose 16.
     pub const FLAGS: u16 = 22;
+    /// The bits of [`FLAGS`] that the user sets; the others are the kernel's report.
+    pub const USER_FLAGS: u32 = 1 | 2 | 16;
+    /// Bit of [`FLAGS`]: the filter is in hardware.
+    pub const IN_HW: u32 = 4;
     /// VLAN id (host order).
     pub const KEY_VLAN_ID: u16 = 23;
     /// Ethertype behind the VLAN tag.
@@ -232,4 +236,266 @@ pub mod flower {
     pub const KEY_CT_LABELS: u16 = 97;
     /// Its mask.
     pub const KEY_CT_LABELS_MASK: u16 = 98;
+}
+
+/// `RTM_*` messages of traffic control (`linux/rtnetlink.h`).
+pub mod rtm {
+    /// Make a qdisc.
+    pub const NEWQDISC: u16 = 36;
+    /// Remove one.
+    pub const DELQDISC: u16 = 37;
+    /// Dump them.
+    pub const GETQDISC: u16 = 38;
+    /// Make or replace a filter.
+    pub const NEWTFILTER: u16 = 44;
+    /// Remove a filter, a prio or a chain's content.
+    pub const DELTFILTER: u16 = 45;
+    /// Dump filters.
+    pub const GETTFILTER: u16 = 46;
+}
+
+/// `TCA_*`: attributes of every traffic control message (`linux/rtnetlink.h`).
+pub mod tca {
+    /// Kind of qdisc or filter, NUL-terminated.
+    pub const KIND: u16 = 1;
+    /// What the kind takes.
+    pub const OPTIONS: u16 = 2;
+    /// Chain.
+    pub const CHAIN: u16 = 11;
+    /// Shared block of a qdisc's ingress side; read only when the qdisc is made.
+    pub const INGRESS_BLOCK: u16 = 13;
+    /// Shared block of its egress side.
+    pub const EGRESS_BLOCK: u16 = 14;
+}
+
+/// `tcm_*` values and qdisc handles (`linux/pkt_sched.h`, `linux/rtnetlink.h`).
+pub mod tcm {
+    /// In place of a device's index: the parent is a block number.
+    pub const IFINDEX_MAGIC_BLOCK: u32 = 0xffff_ffff;
+    /// Parent of clsact and ingress (`TC_H_CLSACT`, `TC_H_INGRESS`).
+    pub const PARENT_CLSACT: u32 = 0xffff_fff1;
+    /// Handle of clsact and ingress.
+    pub const HANDLE_CLSACT: u32 = 0xffff_0000;
+    /// Parent of filters on a device's ingress (`TC_H_MIN_INGRESS`).
+    pub const PARENT_INGRESS: u32 = 0xffff_fff2;
+    /// Parent of filters on its egress.
+    pub const PARENT_EGRESS: u32 = 0xffff_fff3;
+}
+
+/// `TCA_ACT_*`: attributes of an action (`linux/pkt_cls.h`).
+pub mod act {
+    /// Kind, NUL-terminated.
+    pub const KIND: u16 = 1;
+    /// What the kind takes; nested, and act_ct insists on the flag.
+    pub const OPTIONS: u16 = 2;
+    /// Statistics (dump only).
+    pub const STATS: u16 = 4;
+    /// Up to [`super::COOKIE_MAX`] bytes of ours.
+    pub const COOKIE: u16 = 6;
+    /// Bits (value and selector) of `no_percpu` and the like.
+    pub const FLAGS: u16 = 7;
+    /// Which hardware counters are wanted.
+    pub const HW_STATS: u16 = 8;
+    /// Which are in use (dump only).
+    pub const USED_HW_STATS: u16 = 9;
+    /// How many devices took it (dump only).
+    pub const IN_HW_COUNT: u16 = 10;
+}
+
+/// `TCA_STATS_*` (`linux/gen_stats.h`).
+pub mod stats {
+    /// Bytes (u64) and packets (u32).
+    pub const BASIC: u16 = 1;
+    /// Queue length, backlog, drops, requeues, overlimits (u32 each).
+    pub const QUEUE: u16 = 3;
+    /// What of [`BASIC`] ran in hardware.
+    pub const BASIC_HW: u16 = 7;
+    /// Packets as u64.
+    pub const PKT64: u16 = 8;
+}
+
+/// act_gact (`linux/tc_act/tc_gact.h`).
+pub mod gact {
+    /// Times (dump only).
+    pub const TM: u16 = 1;
+    /// The common header.
+    pub const PARMS: u16 = 2;
+    /// Padding (dump only).
+    pub const PAD: u16 = 4;
+}
+
+/// act_mirred (`linux/tc_act/tc_mirred.h`).
+pub mod mirred {
+    /// Times (dump only).
+    pub const TM: u16 = 1;
+    /// The common header, what to do (i32), ifindex (u32).
+    pub const PARMS: u16 = 2;
+    /// Padding (dump only).
+    pub const PAD: u16 = 3;
+    /// Send out of the device instead.
+    pub const EGRESS_REDIR: i32 = 1;
+    /// Send a copy out of the device.
+    pub const EGRESS_MIRROR: i32 = 2;
+    /// Receive on the device instead.
+    pub const INGRESS_REDIR: i32 = 3;
+    /// Receive a copy on the device.
+    pub const INGRESS_MIRROR: i32 = 4;
+}
+
+/// act_ct (`linux/tc_act/tc_ct.h`). Parsed strictly: an unknown attribute or a wrong size is refused.
+pub mod ct {
+    /// The common header.
+    pub const PARMS: u16 = 1;
+    /// Times (dump only).
+    pub const TM: u16 = 2;
+    /// Bits below, u16.
+    pub const ACTION: u16 = 3;
+    /// Zone, u16.
+    pub const ZONE: u16 = 4;
+    /// Mark, u32.
+    pub const MARK: u16 = 5;
+    /// Its mask.
+    pub const MARK_MASK: u16 = 6;
+    /// Label, 16 bytes.
+    pub const LABELS: u16 = 7;
+    /// Its mask.
+    pub const LABELS_MASK: u16 = 8;
+    /// First IPv4 address.
+    pub const NAT_IPV4_MIN: u16 = 9;
+    /// Last; the first if left out.
+    pub const NAT_IPV4_MAX: u16 = 10;
+    /// First IPv6 address.
+    pub const NAT_IPV6_MIN: u16 = 11;
+    /// Last.
+    pub const NAT_IPV6_MAX: u16 = 12;
+    /// First port, big-endian.
+    pub const NAT_PORT_MIN: u16 = 13;
+    /// Last.
+    pub const NAT_PORT_MAX: u16 = 14;
+    /// Padding (dump only).
+    pub const PAD: u16 = 15;
+    /// Helper, NUL-terminated (6.2).
+    pub const HELPER_NAME: u16 = 16;
+    /// Its address family, u8.
+    pub const HELPER_FAMILY: u16 = 17;
+    /// Its IP protocol, u8.
+    pub const HELPER_PROTO: u16 = 18;
+
+    /// Commit.
+    pub const ACT_COMMIT: u16 = 1;
+    /// End an existing connection of the other direction.
+    pub const ACT_FORCE: u16 = 2;
+    /// Forget the entry.
+    pub const ACT_CLEAR: u16 = 4;
+    /// Translate.
+    pub const ACT_NAT: u16 = 8;
+    /// ... the source.
+    pub const ACT_NAT_SRC: u16 = 16;
+    /// ... the destination.
+    pub const ACT_NAT_DST: u16 = 32;
+}
+
+/// act_police (`TCA_POLICE_*` of `linux/pkt_cls.h`).
+pub mod police {
+    /// `struct tc_police`.
+    pub const TBF: u16 = 1;
+    /// Rate table: must be there with a byte rate, its content is not used.
+    pub const RATE: u16 = 2;
+    /// Control of packets that conform, i32.
+    pub const RESULT: u16 = 5;
+    /// Times (dump only).
+    pub const TM: u16 = 6;
+    /// Padding (dump only).
+    pub const PAD: u16 = 7;
+    /// Bytes per second where they pass 32 bits.
+    pub const RATE64: u16 = 8;
+    /// Packets per second, u64 (5.13).
+    pub const PKTRATE64: u16 = 10;
+    /// Burst of packets, as the time they take at that rate, in ticks, u64.
+    pub const PKTBURST64: u16 = 11;
+    /// Bytes of `struct tc_police`.
+    pub const TBF_SIZE: usize = 56;
+    /// Where `mtu` lies in it.
+    pub const TBF_MTU: std::ops::Range<usize> = 16..20;
+    /// Where the rate's `cell_log` lies.
+    pub const TBF_CELL_LOG: std::ops::Range<usize> = 20..21;
+    /// Where its `cell_align` lies.
+    pub const TBF_CELL_ALIGN: std::ops::Range<usize> = 24..26;
+    /// Where its bytes per second lie.
+    pub const TBF_RATE: std::ops::Range<usize> = 28..32;
+    /// Where `refcnt`, `bindcnt` and `capab` lie in it: bookkeeping.
+    pub const TBF_BOOKKEEPING: std::ops::Range<usize> = 44..56;
+    /// Entries of the rate table (`TC_RTAB_SIZE / 4`).
+    pub const RTAB_ENTRIES: u32 = 256;
+    /// `TC_LINKLAYER_ETHERNET`.
+    pub const LINKLAYER_ETHERNET: u8 = 1;
+    /// A tick of the packet scheduler in nanoseconds (`1 << PSCHED_SHIFT`, `include/net/pkt_sched.h`).
+    pub const TICK_NS: u32 = 64;
+}
+
+/// `struct tc_gen`, the header common to gact, mirred and ct: index, capab, action, refcnt, bindcnt; 4 bytes each.
+pub mod tc_gen {
+    /// Bytes.
+    pub const SIZE: usize = 20;
+    /// Where the control value lies.
+    pub const ACTION: std::ops::Range<usize> = 8..12;
+}
+
+/// Most actions of a filter (`TCA_ACT_MAX_PRIO`); higher numbers are silently ignored.
+pub const ACTIONS_MAX: u16 = 32;
+
+/// Attributes of an acknowledgement (`NLMSGERR_ATTR_*`, `linux/netlink.h`).
+pub mod nlmsgerr {
+    /// The kernel's words.
+    pub const MSG: u16 = 1;
+}
+
+/// `CAP_NET_ADMIN` (`linux/capability.h`).
+pub const CAP_NET_ADMIN: u32 = 12;
+
+/// Address families (`linux/socket.h`).
+pub mod af {
+    /// IPv4.
+    pub const INET: u8 = 2;
+    /// IPv6.
+    pub const INET6: u8 = 10;
+}
+
+/// Error numbers (`asm-generic/errno*.h`) that traffic control is known to answer with, and their names.
+pub const ERRNO_NAMES: [(i32, &str); 19] = [
+    (1, "EPERM"),
+    (2, "ENOENT"),
+    (4, "EINTR"),
+    (5, "EIO"),
+    (7, "E2BIG"),
+    (11, "EAGAIN"),
+    (12, "ENOMEM"),
+    (13, "EACCES"),
+    (16, "EBUSY"),
+    (17, "EEXIST"),
+    (19, "ENODEV"),
+    (22, "EINVAL"),
+    (28, "ENOSPC"),
+    (34, "ERANGE"),
+    (90, "EMSGSIZE"),
+    (93, "EPROTONOSUPPORT"),
+    (95, "EOPNOTSUPP"),
+    (105, "ENOBUFS"),
+    (110, "ETIMEDOUT"),
+];
+
+/// Error numbers that the loader tells apart.
+pub mod errno {
+    /// Not permitted.
+    pub const EPERM: i32 = 1;
+    /// No such thing.
+    pub const ENOENT: i32 = 2;
+    /// No such device.
+    pub const ENODEV: i32 = 19;
+    /// Invalid.
+    pub const EINVAL: i32 = 22;
+    /// Not supported.
+    pub const EOPNOTSUPP: i32 = 95;
+    /// Answers were lost: the receive buffer is full.
+    pub const ENOBUFS: i32 = 105;
 }

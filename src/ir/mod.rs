@@ -1,4 +1,8 @@
-//! What a policy means: names resolved, values checked, then lowered to a graph.
+//! The policy's meaning, and the graph of tables that it becomes.
 
+pub mod eval;
+pub mod graph;
+pub mod lower;
+pub mod outcome;
 pub mod policy;
 pub mod resolve;

@@ -94,20 +94,24 @@ pub fn load(
     map: &mut SourceMap,
     diags: &mut Diagnostics,
 ) -> Result<Vec<Ast>, LoadError> {
-    let bytes = files.read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-    let name = if path == "-" { "<stdin>" } else { path };
-    let mut loader = Loader {
-        files,
-        map,
-        diags,
-        asts: Vec::new(),
-        policies: BTreeMap::new(),
-        sets: BTreeMap::new(),
-        chain: Vec::new(),
-    };
-    let Some(file) = loader.add(name, bytes)? else { return Ok(loader.asts) };
-    loader.policy(path, file)?;
+    let mut loader = Loader::new(files, map, diags);
+    if let Some(file) = loader.entry(path)? {
+        loader.policy(path, file)?;
+    }
     Ok(loader.asts)
+}
+
+/// Reads the file at `path` alone, without what it names; `None` if it is no text, which is then a finding.
+///
+/// # Errors
+/// [`LoadError`] if it cannot be read.
+pub fn load_one(
+    path: &str,
+    files: &dyn Files,
+    map: &mut SourceMap,
+    diags: &mut Diagnostics,
+) -> Result<Option<FileId>, LoadError> {
+    Loader::new(files, map, diags).entry(path)
 }
 
 /// One include on the way to the file at hand.
@@ -130,7 +134,25 @@ struct Loader<'a> {
     chain: Vec<Link>,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(files: &'a dyn Files, map: &'a mut SourceMap, diags: &'a mut Diagnostics) -> Self {
+        Self {
+            files,
+            map,
+            diags,
+            asts: Vec::new(),
+            policies: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            chain: Vec::new(),
+        }
+    }
+
+    /// Reads the entry file into the map.
+    fn entry(&mut self, path: &str) -> Result<Option<FileId>, LoadError> {
+        let bytes = self.files.read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        self.add(if path == "-" { "<stdin>" } else { path }, bytes)
+    }
+
     /// Adds text to the map. Bytes that are no text are reported, and nothing is parsed.
     fn add(&mut self, name: &str, bytes: Vec<u8>) -> Result<Option<FileId>, LoadError> {
         let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {

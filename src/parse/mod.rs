@@ -27,7 +27,7 @@ use crate::diag::Diagnostics;
 use crate::source::{FileId, SourceMap};
 
 pub use ast::Ast;
-pub use load::{DiskFiles, Files, LoadError, load};
+pub use load::{DiskFiles, Files, LoadError, load, load_one};
 
 /// Parses one file of the map. Every mistake of form becomes a finding; what could be read is in the tree.
 pub fn parse(map: &SourceMap, file: FileId, diags: &mut Diagnostics) -> Ast {

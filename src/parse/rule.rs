@@ -114,8 +114,7 @@ fn icmp(pair: Pair<'_>, at: At) -> Option<Icmp> {
     for inner in pair.into_inner() {
         match inner.as_rule() {
             Rule::ICMP => v6 = inner.as_str() == "icmp6",
-            Rule::icmp_types => types = Some(set(inner, at)),
-            Rule::set if types.is_none() => types = Some(set(inner, at)),
+            Rule::icmp_types | Rule::loose_set => types = Some(set(inner, at)),
             Rule::set => codes = Some(set(inner, at)),
             _ => {}
         }

@@ -132,7 +132,7 @@ const fn offset(pos: usize) -> u32 {
 
 impl<'a> Splitter<'a> {
     fn new(text: &'a str, by_indent: bool) -> Self {
-        Self { text, pos: 0, newlines: 2, by_indent, stack: Vec::new(), out: Split::default() }
+        Self { text, pos: 0, newlines: 0, by_indent, stack: Vec::new(), out: Split::default() }
     }
 
     fn run(mut self) -> Split {

@@ -115,7 +115,12 @@ impl<'a> Builder<'a> {
                 return;
             }
         }
-        self.comments.push(Comment { span, blank_before: chunk.newlines > 1 });
+        let mut blank_before = chunk.newlines > 1;
+        if let Some(before_annotation) = &mut self.blank_before {
+            // It will be printed above the annotations, and takes their blank line along.
+            blank_before = std::mem::take(before_annotation);
+        }
+        self.comments.push(Comment { span, blank_before });
     }
 
     fn annotation(&mut self, chunk: Chunk) {

@@ -22,6 +22,13 @@ pub const STATEMENT_WORDS: &[&str] = &[
     "reserve",
 ];
 
+/// Words for a connection's state.
+pub const STATE_WORDS: &[&str] =
+    &["new", "established", "related", "invalid", "reply", "original", "tracked", "snat", "dnat"];
+
+/// Words for a packet's protocol.
+pub const PROTOCOL_WORDS: &[&str] = &["ip", "ip6", "tcp", "udp", "sctp", "icmp", "icmp6", "gre", "esp", "arp"];
+
 /// Whether a word may contain this character.
 #[must_use]
 pub fn is_word_char(c: char) -> bool {

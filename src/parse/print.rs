@@ -1,1 +1,0 @@
-//! The canonical layout (`ctpolicy fmt`).
