@@ -7,7 +7,7 @@ const ROOMS: &[&[&Lint]] = &[crate::parse::lints::LINTS, crate::emit::linearize:
 
 /// Every lint, in the order of the rooms.
 pub fn lints() -> impl Iterator<Item = &'static Lint> {
-    ROOMS.iter().flat_map(|room| room.iter().copied())
+    ROOMS.iter().chain(crate::ir::resolve::LINTS).flat_map(|room| room.iter().copied())
 }
 
 /// The lint of this name.

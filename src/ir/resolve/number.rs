@@ -87,11 +87,13 @@ impl Numbers {
         let (Some(lo), Some(hi)) = (number(lo), number(hi)) else { return Err(Box::new(malformed())) };
         if hi > self.highest() || lo > self.highest() {
             let help = format!("a {} is a number from 0 to {}", self.noun, self.highest());
-            return Err(Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range")).help(help));
+            let finding = Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range"));
+            return Err(Box::new(finding.help(help)));
         }
         if lo > hi {
             let message = format!("the range `{text}` ends before it begins");
-            return Err(Diagnostic::new(&MALFORMED_VALUE, span, message).help(format!("write `{hi}-{lo}`")));
+            let finding = Diagnostic::new(&MALFORMED_VALUE, span, message);
+            return Err(Box::new(finding.help(format!("write `{hi}-{lo}`"))));
         }
         Ok((lo, hi))
     }
