@@ -195,14 +195,14 @@ fn finish(draft: &Draft, link: Link, mut sets: Vec<(Field, Vec<Cond>)>) -> Alt {
 /// One alternative for all protocols without conditions of their own, one or more for each other protocol.
 fn ip_alternatives(draft: &Draft, link: Link, protocols: Protocols, alts: &mut Vec<Alt>) {
     let base = common(draft, Some(link));
-    let ports = draft.sport.is_some() || draft.dport.is_some() || draft.service.is_some();
     let messages = match link {
         Link::Ip4 => draft.icmp.as_ref().map(|(messages, _)| (ipproto::ICMP, messages)),
         _ => draft.icmp6.as_ref().map(|(messages, _)| (ipproto::ICMPV6, messages)),
     };
+    let proto = |protocol: u8| (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
     let own = |protocol: u8| {
-        ports && PORT_PROTOCOLS.contains(&protocol)
-            || draft.flags.is_some() && protocol == ipproto::TCP
+        // More than the protocol itself.
+        PORT_PROTOCOLS.contains(&protocol) && transport(draft, protocol, proto(protocol)).len() > 1
             || messages.is_some_and(|(icmp, _)| icmp == protocol)
     };
     let rest = PORT_PROTOCOLS
@@ -217,7 +217,7 @@ fn ip_alternatives(draft: &Draft, link: Link, protocols: Protocols, alts: &mut V
         alts.push(finish(draft, link, with(&base, vec![(Field::IpProto, conds)])));
     }
     for protocol in protocols.iter().filter(|protocol| !rest.contains(*protocol)) {
-        let proto = (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
+        let proto = proto(protocol);
         match messages.filter(|(icmp, _)| *icmp == protocol) {
             Some((_, messages)) => {
                 let parts = message_sets(messages).into_iter();
