@@ -364,9 +364,10 @@ pub fn interfaces<'a>(device: &str, cx: &Cx<'a>) -> (Vec<&'a str>, bool) {
     (own.map(|def| def.name).collect(), known)
 }
 
-/// Warns of definitions and groups of the entry file that nothing uses.
+/// Warns of definitions and groups of the entry file that nothing uses. Where there are errors it stays silent: a rule with a mistake may
+/// be what uses them.
 pub fn report_unused(cx: &mut Cx<'_>) {
-    if !cx.names.has_rules {
+    if !cx.names.has_rules || cx.diags.has_errors() {
         return;
     }
     let defs = cx.names.defs.iter().filter(|def| def.own && !def.used).map(|def| (noun(def.kind), def.name, def.span));
