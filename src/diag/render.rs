@@ -1,4 +1,4 @@
-//! Diagnostics for people; the one file that names codespan-reporting.
+//! Diagnostics for people and machines; the one file that names codespan-reporting.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,9 +7,13 @@ use std::ops::Range;
 use codespan_reporting::diagnostic::{Diagnostic as Report, Label as Mark, LabelStyle, Severity};
 use codespan_reporting::files::{Error, Files};
 use codespan_reporting::term::{self, Config, DisplayStyle, termcolor::Buffer};
+use serde::Serialize;
 
 use super::{Diagnostic, Diagnostics, Label, Level};
 use crate::source::{FileId, SourceMap, Span};
+
+/// Version of the shape that [`json`] writes.
+pub const JSON_VERSION: u32 = 1;
 
 /// A line longer than this many bytes is not shown with its finding.
 const MAX_LINE: usize = 400;
@@ -48,11 +52,81 @@ pub fn short(diags: &Diagnostics, map: &SourceMap) -> String {
 }
 
 fn line(diagnostic: &Diagnostic, map: &SourceMap) -> String {
-    let span = diagnostic.primary.span;
-    let file = map.find(span).map_or("", |(_, file)| file.name.as_str());
+    let Place { file, line, col, .. } = place(diagnostic.primary.span, map);
+    format!("{file}:{line}:{col}: {}[{}]: {}", diagnostic.level.word(), diagnostic.lint.name, diagnostic.message)
+}
+
+/// The findings for machines: `{"version": 1, "findings": [...]}`. Lines and columns count from 1, columns in
+/// characters; the end is one past the last character.
+#[must_use]
+pub fn json(diags: &Diagnostics, map: &SourceMap) -> serde_json::Value {
+    let labels = |diagnostic: &Diagnostic| {
+        let entries = diagnostic
+            .secondary
+            .iter()
+            .map(|label| JsonLabel { place: place(label.span, map), text: label.text.clone() });
+        entries.collect()
+    };
+    let findings: Vec<JsonFinding> = diags
+        .list()
+        .iter()
+        .map(|diagnostic| JsonFinding {
+            name: diagnostic.lint.name,
+            level: diagnostic.level.word(),
+            message: &diagnostic.message,
+            place: place(diagnostic.primary.span, map),
+            text: &diagnostic.primary.text,
+            labels: labels(diagnostic),
+            help: diagnostic.help.as_deref(),
+            notes: &diagnostic.notes,
+        })
+        .collect();
+    serde_json::json!({ "version": JSON_VERSION, "findings": findings })
+}
+
+/// Where a span stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The file's name.
+    pub file: String,
+    /// Line of its first character, from 1.
+    pub line: usize,
+    /// Column of its first character, from 1.
+    pub col: usize,
+    /// Line of the character after its last.
+    pub end_line: usize,
+    /// Column of the character after its last.
+    pub end_col: usize,
+}
+
+/// Where a span stands.
+#[must_use]
+pub fn place(span: Span, map: &SourceMap) -> Place {
+    let file = map.find(span).map_or_else(String::new, |(_, file)| file.name.clone());
     let (line, col) = map.line_col(span).map_or((1, 1), |at| (at.line, at.col));
-    let (level, name) = (diagnostic.level.word(), diagnostic.lint.name);
-    printable(&format!("{file}:{line}:{col}: {level}[{name}]: {}", diagnostic.message)).into_owned()
+    let end = map.line_col(Span { lo: span.hi, hi: span.hi });
+    let (end_line, end_col) = end.map_or((line, col), |at| (at.line, at.col));
+    Place { file, line, col, end_line, end_col }
+}
+
+#[derive(Serialize)]
+struct JsonFinding<'a> {
+    name: &'static str,
+    level: &'static str,
+    message: &'a str,
+    #[serde(flatten)]
+    place: Place,
+    text: &'a str,
+    labels: Vec<JsonLabel>,
+    help: Option<&'a str>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct JsonLabel {
+    #[serde(flatten)]
+    place: Place,
+    text: String,
 }
 
 /// The source map as codespan-reporting wants to see it.
@@ -201,9 +275,17 @@ mod tests {
     }
 
     #[test]
-    fn short_counts_characters_from_one() {
+    fn short_and_json_count_characters_from_one() {
         let (map, diags) = two_files();
         assert_eq!(short(&diags, &map), "a.pol:2:7: error[tested]: `udp` is wrong\n");
+        let json = json(&diags, &map);
+        let expected = serde_json::json!({ "version": 1, "findings": [{
+            "name": "tested", "level": "error", "message": "`udp` is wrong", "text": "this one",
+            "file": "a.pol", "line": 2, "col": 7, "end_line": 2, "end_col": 10,
+            "labels": [{ "file": "b.pol", "line": 1, "col": 1, "end_line": 1, "end_col": 6, "text": "because of this" }],
+            "help": "do it", "notes": ["a fact"],
+        }]});
+        assert_eq!(json, expected);
     }
 
     #[test]
