@@ -101,9 +101,7 @@ fn ct_options(what: &Ct, control: Control, context: Context) -> Vec<Attr> {
         Ct::Clear => out.push(Attr::u16(ct::ACTION, ct::ACT_CLEAR)),
         Ct::Track { zone, nat } => {
             out.push(Attr::u16(ct::ZONE, *zone));
-            if *nat {
-                out.push(Attr::u16(ct::ACTION, ct::ACT_NAT));
-            }
+            out.push(Attr::u16(ct::ACTION, if *nat { ct::ACT_NAT } else { 0 }));
         }
         Ct::Commit(commit) => commit_options(commit, &mut out),
     }
