@@ -181,19 +181,12 @@ mod golden {
                 "icmp",
                 drop(
                     eth::P_IP,
-                    vec![
-                        all(Field::IpProto, ipproto::ICMP.into()),
-                        all(Field::IcmpType, 3),
-                        all(Field::IcmpCode, 4),
-                    ],
+                    vec![all(Field::IpProto, ipproto::ICMP.into()), all(Field::IcmpType, 3), all(Field::IcmpCode, 4)],
                 ),
             ),
             (
                 "icmp6",
-                drop(
-                    eth::P_IPV6,
-                    vec![all(Field::IpProto, ipproto::ICMPV6.into()), bits(Field::IcmpType, 132, 254)],
-                ),
+                drop(eth::P_IPV6, vec![all(Field::IpProto, ipproto::ICMPV6.into()), bits(Field::IcmpType, 132, 254)]),
             ),
             (
                 "link",
@@ -219,10 +212,7 @@ mod golden {
             ),
             (
                 "header",
-                drop(
-                    eth::P_IP,
-                    vec![bits(Field::IpTos, 0x20, 0xfc), all(Field::IpTtl, 1), bits(Field::IpFlags, 1, 3)],
-                ),
+                drop(eth::P_IP, vec![bits(Field::IpTos, 0x20, 0xfc), all(Field::IpTtl, 1), bits(Field::IpFlags, 1, 3)]),
             ),
             (
                 "ct-keys",

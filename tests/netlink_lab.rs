@@ -26,7 +26,9 @@ mod lab {
             return false;
         }
         if std::env::var_os("CTPOLICY_LAB_INSIDE").is_some() {
-            sh("ip link set lo up && for i in 0 1 2; do ip link add eth$i type veth peer name peer$i && ip link set eth$i up; done");
+            sh(
+                "ip link set lo up && for i in 0 1 2; do ip link add eth$i type veth peer name peer$i && ip link set eth$i up; done",
+            );
             return true;
         }
         let me = std::env::current_exe().unwrap();
@@ -145,7 +147,15 @@ mod lab {
         let lists: Vec<(u16, Vec<Key>)> = vec![
             (eth::P_IP, vec![bits(Field::Ipv4Src, 10 << 24, 0xff << 24), x(Field::Ipv4Dst, 0xc000_0201)]),
             (eth::P_IPV6, vec![bits(Field::Ipv6Src, v6("2001:db8::"), u128::MAX << 96), x(Field::Ipv6Dst, v6("::1"))]),
-            (eth::P_IP, vec![proto(ipproto::TCP), x(Field::SrcPort, 1), bits(Field::DstPort, 0x8000, 0xf000), bits(Field::TcpFlags, 2, 0x12)]),
+            (
+                eth::P_IP,
+                vec![
+                    proto(ipproto::TCP),
+                    x(Field::SrcPort, 1),
+                    bits(Field::DstPort, 0x8000, 0xf000),
+                    bits(Field::TcpFlags, 2, 0x12),
+                ],
+            ),
             (eth::P_IP, vec![proto(ipproto::TCP), x(Field::TcpFlags, 2)]),
             (eth::P_IP, vec![proto(ipproto::UDP), range(Field::SrcPort, 1, 1023), range(Field::DstPort, 5000, 6000)]),
             (eth::P_IPV6, vec![proto(ipproto::UDP), range(Field::DstPort, 5000, 6000)]),
@@ -154,16 +164,34 @@ mod lab {
             (eth::P_IPV6, vec![proto(ipproto::ICMPV6), bits(Field::IcmpType, 132, 254)]),
             (eth::P_IP, vec![bits(Field::IpTos, 0x20, 0xfc), x(Field::IpTtl, 1), bits(Field::IpFlags, 1, 3)]),
             (eth::P_IP, vec![bits(Field::IpFlags, 0, 1)]),
-            (eth::P_ALL, vec![x(Field::InDev, name("peer0")), bits(Field::EthSrc, 0x0200_0000_0000, 0xffff_ff00_0000), x(Field::EthDst, 5)]),
+            (
+                eth::P_ALL,
+                vec![
+                    x(Field::InDev, name("peer0")),
+                    bits(Field::EthSrc, 0x0200_0000_0000, 0xffff_ff00_0000),
+                    x(Field::EthDst, 5),
+                ],
+            ),
             (eth::P_8021Q, vec![x(Field::VlanId, 100), x(Field::VlanEthType, eth::P_IP.into()), x(Field::Ipv4Src, 1)]),
             (eth::P_8021Q, vec![x(Field::VlanId, 0)]),
             (eth::P_8021Q, Vec::new()),
             (eth::P_8021Q, vec![x(Field::VlanEthType, eth::P_IPV6.into()), proto(ipproto::TCP), x(Field::DstPort, 80)]),
             (eth::P_ARP, Vec::new()),
             (0x88cc, Vec::new()),
-            (eth::P_IP, vec![bits(Field::CtState, 9, 1 | 2 | 4 | 8 | 16), x(Field::CtZone, 7), bits(Field::CtMark, 1, 0xff), bits(Field::CtLabel, 0x10, 0xff00_00ff)]),
+            (
+                eth::P_IP,
+                vec![
+                    bits(Field::CtState, 9, 1 | 2 | 4 | 8 | 16),
+                    x(Field::CtZone, 7),
+                    bits(Field::CtMark, 1, 0xff),
+                    bits(Field::CtLabel, 0x10, 0xff00_00ff),
+                ],
+            ),
             (eth::P_IP, vec![bits(Field::CtState, 0, 8)]),
-            (eth::P_IP, vec![bits(Field::CtState, 8 | 2, 8 | 2), x(Field::CtMark, 0), x(Field::CtLabel, u128::MAX - 1)]),
+            (
+                eth::P_IP,
+                vec![bits(Field::CtState, 8 | 2, 8 | 2), x(Field::CtMark, 0), x(Field::CtLabel, u128::MAX - 1)],
+            ),
             (eth::P_ALL, vec![bits(Field::CtState, 8 | 16, 8 | 16)]),
         ];
         (10..).zip(lists).map(|(prio, (protocol, keys))| filter(prio, 1, protocol, keys, vec![PASS])).collect()
@@ -252,8 +280,12 @@ mod lab {
 
         // A dry run changes nothing and says what it would do.
         let before = snapshot();
-        let dry = Session::open().unwrap().apply(&simple(3, &["eth0", "eth2"]), ApplyOptions { dry_run: true }).unwrap();
-        assert_eq!((dry.outcome, dry.attached, dry.detached), (Outcome::DryRun, vec!["eth2".to_owned()], vec!["eth1".to_owned()]));
+        let dry =
+            Session::open().unwrap().apply(&simple(3, &["eth0", "eth2"]), ApplyOptions { dry_run: true }).unwrap();
+        assert_eq!(
+            (dry.outcome, dry.attached, dry.detached),
+            (Outcome::DryRun, vec!["eth2".to_owned()], vec!["eth1".to_owned()])
+        );
         assert_eq!(snapshot(), before);
     }
 
@@ -264,7 +296,10 @@ mod lab {
         }
         apply(&simple(1, &["eth0"])).unwrap();
         let before = snapshot();
-        let twice = |rule| Filter { rule, ..filter(1, 1 + u32::try_from(rule).unwrap(), eth::P_IP, vec![Key::exact(Field::Ipv4Src, 9)], vec![PASS]) };
+        let twice = |rule| Filter {
+            rule,
+            ..filter(1, 1 + u32::try_from(rule).unwrap(), eth::P_IP, vec![Key::exact(Field::Ipv4Src, 9)], vec![PASS])
+        };
         // eth1 is new: its clsact has to go again as well.
         let bad = program(2, vec![attached(&["eth0", "eth1"], Hook::Ingress, vec![twice(1), twice(2)])]);
         let error = apply(&bad).unwrap_err();
@@ -297,8 +332,15 @@ mod lab {
             return;
         }
         let both = |digest, in_devices: &[&str], out_devices: &[&str]| {
-            let allow = |value: u64| vec![filter(1, 1, eth::P_IP, vec![Key::exact(Field::Ipv4Src, value.into())], vec![PASS])];
-            program(digest, vec![attached(in_devices, Hook::Ingress, allow(digest)), attached(out_devices, Hook::Egress, allow(digest))])
+            let allow =
+                |value: u64| vec![filter(1, 1, eth::P_IP, vec![Key::exact(Field::Ipv4Src, value.into())], vec![PASS])];
+            program(
+                digest,
+                vec![
+                    attached(in_devices, Hook::Ingress, allow(digest)),
+                    attached(out_devices, Hook::Egress, allow(digest)),
+                ],
+            )
         };
         apply(&both(1, &["eth0", "eth1"], &["eth0", "eth1"])).unwrap();
         // A device more: a block more for the same policy.
@@ -366,7 +408,10 @@ mod lab {
         }
         let receipt = apply(&simple(1, &["eth0"])).unwrap();
         let block = receipt.placement.blocks[0][0];
-        sh(&format!("tc filter add block {block} chain {} protocol ip prio 3 flower action drop cookie c7110002000000010000000000000002", 2 << 16 | 1));
+        sh(&format!(
+            "tc filter add block {block} chain {} protocol ip prio 3 flower action drop cookie c7110002000000010000000000000002",
+            2 << 16 | 1
+        ));
         // The same policy again: not "unchanged", for there is something to sweep; and generation 2 is taken.
         let again = apply(&simple(1, &["eth0"])).unwrap();
         assert_eq!((again.outcome, again.placement.generation), (Outcome::Applied, 3));
@@ -380,9 +425,17 @@ mod lab {
         if !inside("counters_belong_to_rules") {
             return;
         }
-        sh("ip netns add far && ip link set peer0 netns far && ip -n far addr add 10.0.0.2/24 dev peer0 && ip -n far link set peer0 up && ip addr add 10.0.0.1/24 dev eth0");
-        sh("ip neigh add 10.0.0.2 lladdr $(ip -n far -br link show peer0 | awk '{print $3}') dev eth0 && ip -n far neigh add 10.0.0.1 lladdr $(ip -br link show eth0 | awk '{print $3}') dev peer0");
-        let police = Action::Police(Police { budget: 0, limit: Limit::Packets { rate: 1000, burst: 1000 }, conform: Control::Pipe });
+        sh(
+            "ip netns add far && ip link set peer0 netns far && ip -n far addr add 10.0.0.2/24 dev peer0 && ip -n far link set peer0 up && ip addr add 10.0.0.1/24 dev eth0",
+        );
+        sh(
+            "ip neigh add 10.0.0.2 lladdr $(ip -n far -br link show peer0 | awk '{print $3}') dev eth0 && ip -n far neigh add 10.0.0.1 lladdr $(ip -br link show eth0 | awk '{print $3}') dev peer0",
+        );
+        let police = Action::Police(Police {
+            budget: 0,
+            limit: Limit::Packets { rate: 1000, burst: 1000 },
+            conform: Control::Pipe,
+        });
         let icmp = || vec![Key::exact(Field::IpProto, ipproto::ICMP.into())];
         let udp = vec![Key::exact(Field::IpProto, ipproto::UDP.into())];
         let filters = vec![
@@ -390,7 +443,9 @@ mod lab {
             filter(1, 2, eth::P_IP, udp, vec![police, PASS]),
         ];
         apply(&program(1, vec![attached(&["eth0"], Hook::Ingress, filters)])).unwrap();
-        sh("ip netns exec far python3 -c 'import socket; [socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\"x\", (\"10.0.0.1\", 9)) for _ in range(3)]'; sleep 0.2");
+        sh(
+            "ip netns exec far python3 -c 'import socket; [socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\"x\", (\"10.0.0.1\", 9)) for _ in range(3)]'; sleep 0.2",
+        );
         let live = Session::open().unwrap().live().unwrap();
         let rule = live.rules().into_iter().find(|rule| rule.origin.role == Role::Rule).unwrap();
         assert_eq!((rule.filters, rule.counters.packets), (2, 3));
@@ -427,7 +482,8 @@ mod lab {
             return;
         }
         let many = |digest: u64| {
-            let filters = (1..=20_000u32).map(|n| filter(1, n, eth::P_IP, vec![Key::exact(Field::Ipv4Src, n.into())], vec![PASS]));
+            let filters = (1..=20_000u32)
+                .map(|n| filter(1, n, eth::P_IP, vec![Key::exact(Field::Ipv4Src, n.into())], vec![PASS]));
             program(digest, vec![attached(&["eth0"], Hook::Ingress, filters.collect())])
         };
         for digest in 1..=3 {

@@ -22,10 +22,10 @@ pub struct Context<'a> {
 ///
 /// # Errors
 /// The name of a device that has no index.
-pub fn actions(list: &[Action], cookie: &[u8], context: Context) -> Result<Vec<Attr>, String> {
-    let last = list.len();
+pub fn actions(actions: &[Action], cookie: &[u8], context: Context) -> Result<Vec<Attr>, String> {
+    let last = actions.len();
     (1u16..)
-        .zip(list)
+        .zip(actions)
         .map(|(number, action)| {
             let options = match action {
                 Action::Gact(control) => vec![generic(gact::PARMS, *control, context)],

@@ -44,7 +44,7 @@ impl Canonical {
         for (kind, value) in nla::parse(nla::find(attrs, tca::OPTIONS).unwrap_or_default()) {
             match kind {
                 flower::ACT => {
-                    out.actions = nla::parse(value).map(|(_, action)| CanonicalAction::read(action)).collect()
+                    out.actions = nla::parse(value).map(|(_, action)| CanonicalAction::read(action)).collect();
                 }
                 flower::IN_HW_COUNT => {}
                 flower::FLAGS => {

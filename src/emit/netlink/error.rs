@@ -149,13 +149,13 @@ pub enum ApplyError {
         /// Its words.
         refusal: Refusal,
         /// The filter's rule.
-        rule: AtRule,
+        rule: Box<AtRule>,
     },
     /// A filter was refused.
     #[error("the kernel refused a filter of {rule}: {refusal}")]
     Filter {
         /// The filter's rule.
-        rule: AtRule,
+        rule: Box<AtRule>,
         /// Chain, prio and handle, for `tc filter show`.
         filter: String,
         /// Its words.
@@ -205,7 +205,7 @@ pub enum ApplyError {
         /// What we were doing.
         what: String,
         /// Why.
-        source: rtnetlink::Error,
+        source: Box<rtnetlink::Error>,
     },
     /// An operation of the system failed.
     #[error("cannot {what}: {source}")]
@@ -241,14 +241,24 @@ impl ApplyError {
             }
             Self::Filter { filter, .. } => format!("the filter is {filter}; nothing was changed"),
             Self::ReadBack { differences } => {
-                let list: String = differences.iter().map(|line| format!("\n  {line}")).collect();
-                format!("an older kernel ignores what it does not know; nothing was changed:{list}")
+                let list = differences.join(
+                    "
+  ",
+                );
+                format!(
+                    "an older kernel ignores what it does not know; nothing was changed:
+  {list}"
+                )
             }
             Self::HalfSwitched { .. } => {
                 "apply again; `tc filter show block N chain 0` shows the entry filters".to_owned()
             }
-            Self::TooLarge { .. } | Self::Refused { .. } | Self::SwitchedBack { .. } => return None,
-            Self::Socket { .. } | Self::Links { .. } | Self::Io { .. } => return None,
+            Self::TooLarge { .. }
+            | Self::Refused { .. }
+            | Self::SwitchedBack { .. }
+            | Self::Socket { .. }
+            | Self::Links { .. }
+            | Self::Io { .. } => return None,
         })
     }
 

@@ -196,7 +196,7 @@ fn fill(socket: &mut Socket, loaded: &Loaded) -> Result<(), ApplyError> {
 
 /// What a refused filter means for people.
 pub(super) fn explain(refusal: Refusal, slot: Slot, loaded: &Loaded) -> ApplyError {
-    let rule = AtRule::from(rule_of(loaded.program, slot));
+    let rule = Box::new(AtRule::from(rule_of(loaded.program, slot)));
     let says = |words: &str| refusal.text.as_ref().is_some_and(|text| text.contains(words));
     if refusal.errno == errno::EPERM {
         ApplyError::NotPermitted
