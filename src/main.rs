@@ -1,1 +1,7 @@
-fn main() {}
+//! The `ctpolicy` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(ctpolicy::cli::run(std::env::args_os()) as u8)
+}

@@ -20,7 +20,7 @@ pub struct Program {
 }
 
 /// What a filter's origin says of itself, in comments, `plan` and `status`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RuleRef {
     /// The policy's name; empty for bare rules.
     pub policy: String,
@@ -41,7 +41,7 @@ pub struct RuleRef {
 }
 
 /// Why a filter exists. The number goes into the cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Role {
     /// A rule of the policy.
@@ -57,7 +57,7 @@ pub enum Role {
 }
 
 /// A policy's chains for one hook.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Attached {
     /// The policy's name; empty for bare rules.
     pub name: String,
@@ -72,7 +72,7 @@ pub struct Attached {
 }
 
 /// A chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chain {
     /// Relative number; 0 for the entry chain.
     pub index: u32,
@@ -83,7 +83,7 @@ pub struct Chain {
 }
 
 /// A flower filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// 1..=65535.
     pub prio: u16,
@@ -250,6 +250,11 @@ pub const fn chain_number(generation: u16, index: u32) -> u32 {
     if index == 0 { 0 } else { (generation as u32) << 16 | index }
 }
 
+/// Largest packet that a byte budget lets through: larger than 64 KiB and its Ethernet header. Without it, `tc` and the kernel
+/// stop at 255 cells of the rate table, about 2 KB, and every larger packet (jumbo, reassembled by conntrack) would exceed
+/// whatever the rate.
+pub const POLICE_MTU: u32 = 1 << 17;
+
 /// First byte of every cookie of ours.
 pub const COOKIE_MAGIC: u8 = 0xc7;
 
@@ -277,6 +282,17 @@ pub const fn police_index(generation: u16, budget: u32) -> u32 {
 /// Most budgets that one Program may have.
 pub const BUDGETS_MAX: u32 = 1 << 19;
 
+impl Program {
+    /// The cookie of a filter of this Program; those of chain 0 carry the digest.
+    #[must_use]
+    pub fn cookie(&self, chain: &Chain, filter: &Filter, generation: u16) -> [u8; crate::abi::COOKIE_MAX] {
+        match self.rules.get(filter.rule) {
+            Some(rule) if chain.index != 0 => cookie(rule.role, generation, rule.ident, rule.meaning),
+            _ => cookie(Role::Entry, generation, 0, self.digest),
+        }
+    }
+}
+
 impl Placement {
     /// The placement on a machine that has nothing of ours: generation 1, blocks counted from [`BLOCK_BASE`].
     /// `compile` prints it, and `apply` starts from it.
@@ -293,18 +309,14 @@ impl Placement {
             let block = take();
             blocks.push(vec![block]);
             for device in &attached.devices {
-                let at = devices.iter().position(|known| known.device == *device);
-                let known = match at {
-                    Some(index) => devices.get_mut(index),
-                    None => {
-                        devices.push(DeviceBlocks { device: device.clone(), ingress: 0, egress: 0 });
-                        devices.last_mut()
+                if !devices.iter().any(|known| known.device == *device) {
+                    devices.push(DeviceBlocks { device: device.clone(), ingress: 0, egress: 0 });
+                }
+                for known in devices.iter_mut().filter(|known| known.device == *device) {
+                    match attached.hook {
+                        Hook::Ingress => known.ingress = block,
+                        Hook::Egress => known.egress = block,
                     }
-                };
-                match (known, attached.hook) {
-                    (Some(known), Hook::Ingress) => known.ingress = block,
-                    (Some(known), Hook::Egress) => known.egress = block,
-                    (None, _) => {}
                 }
             }
         }

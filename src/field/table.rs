@@ -65,6 +65,8 @@ pub enum Kind {
     Port,
     /// One byte, decimal.
     U8,
+    /// One byte, decimal, its mask hexadecimal (so reads `tc` the TTL).
+    U8MaskHex,
     /// One byte, hexadecimal.
     U8Hex,
     /// `tcp`, `udp` ... or a number.
@@ -143,8 +145,8 @@ impl Row {
 impl Field {
     /// The field's row.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "FIELDS is in the order of the enum, which a test holds")]
     pub fn row(self) -> &'static Row {
-        // FIELDS is in the order of the enum, which a test holds.
         &FIELDS[self as usize]
     }
 }
@@ -373,7 +375,7 @@ pub static FIELDS: [Row; 22] = [
         name: "ip.ttl",
         tc: "ip_ttl",
         bits: 8,
-        kind: Kind::U8,
+        kind: Kind::U8MaskHex,
         mask: MaskKind::Bits,
         attrs: &[(None, attr(a::KEY_IP_TTL, a::KEY_IP_TTL_MASK))],
         range: None,

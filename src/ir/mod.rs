@@ -1,1 +1,7 @@
+//! The policy's meaning, and the graph of tables that it becomes.
+
+pub mod eval;
+pub mod graph;
+pub mod lower;
+pub mod outcome;
 pub mod policy;

@@ -307,6 +307,20 @@ impl State {
         }
     }
 
+    /// The word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Untracked => "untracked",
+            Self::New => "new",
+            Self::Established => "established",
+            Self::EstablishedReply => "established reply",
+            Self::Related => "related",
+            Self::RelatedReply => "related reply",
+            Self::Invalid => "invalid",
+        }
+    }
+
     /// Whether the packet goes against the direction of its connection's first packet.
     #[must_use]
     pub const fn is_reply(self) -> bool {

@@ -19,7 +19,7 @@ pub struct Ast {
 /// A statement with its comments.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// The whole statement, comments left out.
+    /// The whole statement, from its first word to its last (for a block: to its `}`). Annotations stand before it.
     pub span: Span,
     /// Comments and blank lines around it, for `fmt`.
     pub trivia: Trivia,
@@ -30,7 +30,7 @@ pub struct Item {
 /// Comments around a statement; they change nothing but are kept by `fmt`.
 #[derive(Clone, Debug, Default)]
 pub struct Trivia {
-    /// Whether a blank line stands before it (and before its comments).
+    /// Whether a blank line stands between it (with its annotations) and what is before; its comments carry their own.
     pub blank_before: bool,
     /// Comments on the lines before it.
     pub before: Vec<Comment>,

@@ -88,8 +88,10 @@ pub fn new_filter(
     digest: u64,
     context: Context,
 ) -> Result<Request, String> {
-    let (ident, meaning) = if rule.role == Role::Entry { (0, digest) } else { (rule.ident, rule.meaning) };
-    let cookie = cookie(rule.role, context.generation, ident, meaning);
+    // Whatever rule an entry filter does the first work of, it names the Program.
+    let entry = chain.index == 0;
+    let (role, ident, meaning) = if entry { (Role::Entry, 0, digest) } else { (rule.role, rule.ident, rule.meaning) };
+    let cookie = cookie(role, context.generation, ident, meaning);
     let actions = action::actions(&filter.actions, &cookie, context)?;
     Ok(Request {
         kind: rtm::NEWTFILTER,

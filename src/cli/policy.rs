@@ -1,0 +1,94 @@
+//! Options that say how a policy file is to be read.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use clap::ValueEnum;
+
+use crate::ir::policy::Hook;
+use crate::ir::resolve::{Addresses, BareAttach, Options};
+
+/// The attach point of bare rules, and what the machine would know.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PolicyArgs {
+    /// Device for rules that stand in no policy (again or with commas for several)
+    #[arg(long, value_name = "DEV", value_delimiter = ',', requires = "hook")]
+    pub on: Vec<String>,
+    /// Hook for rules that stand in no policy
+    #[arg(long, value_name = "HOOK", requires = "on")]
+    pub hook: Option<HookArg>,
+    /// Conntrack zone for rules that stand in no policy
+    #[arg(long, value_name = "N", requires = "on")]
+    pub zone: Option<u16>,
+    /// What becomes of packets that no bare rule decides
+    #[arg(long, value_name = "VERDICT", default_value = "drop")]
+    pub default: DefaultArg,
+    /// Address of a device for `masquerade` (again for IPv6 or other devices)
+    #[arg(long, value_name = "DEV=ADDR", value_parser = address)]
+    pub address: Vec<(String, IpAddr)>,
+}
+
+/// `ingress` or `egress`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HookArg {
+    /// Packets that the device receives
+    Ingress,
+    /// Packets that the device sends
+    Egress,
+}
+
+/// `allow` or `drop`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DefaultArg {
+    /// Accept them
+    Allow,
+    /// Drop them
+    #[default]
+    Drop,
+}
+
+fn address(text: &str) -> Result<(String, IpAddr), String> {
+    let (device, address) = text.split_once('=').ok_or("write DEV=ADDR, as in eth0=192.0.2.1")?;
+    if device.is_empty() {
+        return Err("the device is missing before `=`".to_owned());
+    }
+    let address = address.parse().map_err(|_| format!("`{address}` is no IP address"))?;
+    Ok((device.to_owned(), address))
+}
+
+impl PolicyArgs {
+    /// What the resolver asks for.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let hook = self.hook.map(|hook| match hook {
+            HookArg::Ingress => Hook::Ingress,
+            HookArg::Egress => Hook::Egress,
+        });
+        let bare = hook.map(|hook| BareAttach { devices: self.on.clone(), hook, zone: self.zone });
+        let mut addresses: BTreeMap<String, Addresses> = BTreeMap::new();
+        for (device, address) in &self.address {
+            let known = addresses.entry(device.clone()).or_default();
+            match address {
+                IpAddr::V4(v4) => known.v4 = Some(*v4),
+                IpAddr::V6(v6) => known.v6 = Some(*v6),
+            }
+        }
+        Options { bare, default_allow: self.default == DefaultArg::Allow, addresses }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_families_meet() {
+        let pairs = ["eth0=192.0.2.1", "eth0=2001:db8::1", "eth1=192.0.2.9"].map(|text| address(text).unwrap());
+        let args = PolicyArgs { address: pairs.to_vec(), ..PolicyArgs::default() };
+        let options = args.options();
+        let eth0 = options.addresses.get("eth0").unwrap();
+        assert!(eth0.v4.is_some() && eth0.v6.is_some());
+        assert!(options.addresses.get("eth1").unwrap().v6.is_none());
+        assert!(address("eth0").is_err() && address("=1.2.3.4").is_err() && address("eth0=x").is_err());
+    }
+}

@@ -1,0 +1,289 @@
+//! The kernel in miniature: what the filters of a Program do with a packet, after `kernel-facts.md` section 2.
+//!
+//! It knows flower, act_ct, gact, mirred and police as Linux 6.12 runs them, and nothing of policies. Where the kernel
+//! would do what no policy means (accept by falling off a chain, drop ARP in act_ct), it answers with a [`Fault`].
+
+#[cfg(test)]
+mod tests;
+
+use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
+use crate::abi::{GOTO_MAX, eth};
+use crate::field::packet::{CtView, Packet};
+use crate::field::{Cond, Field, Key, MaskKind};
+use crate::ir::outcome::{Committed, Fate, Origin, Outcome, Translation, takes_record};
+use crate::ir::policy::{Out, State};
+
+/// Something that no packet of a right Program meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// No filter of a chain decided: the kernel accepts.
+    #[error("the packet fell off the end of chain {0} and is accepted")]
+    FellThrough(u32),
+    /// A goto to a chain that is not there: the kernel accepts.
+    #[error("chain {0} does not exist, the packet is accepted")]
+    NoChain(u32),
+    /// The kernel drops at the 17th.
+    #[error("more than {GOTO_MAX} gotos")]
+    TooManyGotos,
+    /// act_ct drops what is not IP.
+    #[error("a frame that is not IP met act_ct in chain {0}")]
+    NotIp(u32),
+    /// The actions of a filter ended without a verdict: the kernel accepts.
+    #[error("the actions of a filter in chain {0} end without a verdict")]
+    NoVerdict(u32),
+    /// A filter whose rule is not in the Program.
+    #[error("a filter in chain {0} belongs to no rule")]
+    NoRule(u32),
+}
+
+/// What becomes of `packet` under the filters of `attached`.
+///
+/// # Errors
+/// [`Fault`] where the Program is broken.
+pub fn eval(program: &Program, attached: &Attached, packet: &Packet) -> Result<Outcome, Fault> {
+    trace(program, attached, packet).map(|(outcome, _)| outcome)
+}
+
+/// As [`eval`], with the number of gotos made.
+///
+/// # Errors
+/// [`Fault`] where the Program is broken.
+pub fn trace(program: &Program, attached: &Attached, packet: &Packet) -> Result<(Outcome, usize), Fault> {
+    let mut skb = Skb {
+        program,
+        packet: packet.clone(),
+        zone: 0,
+        view: packet.carried.unwrap_or(CtView::UNTRACKED),
+        outcome: Outcome {
+            verdict: Fate::Drop,
+            rule: Origin::Machinery,
+            passes: Vec::new(),
+            commits: Vec::new(),
+            cleared: false,
+            mirrors: Vec::new(),
+            limits: Vec::new(),
+        },
+    };
+    let mut chain = &attached.entry;
+    let mut gotos = 0;
+    while let Some(next) = skb.chain(chain)? {
+        gotos += 1;
+        if gotos > GOTO_MAX {
+            return Err(Fault::TooManyGotos);
+        }
+        chain = attached.chains.iter().find(|chain| chain.index == next).ok_or(Fault::NoChain(next))?;
+    }
+    if skb.outcome.verdict == Fate::Drop {
+        skb.outcome.passes.clear();
+        skb.outcome.cleared = false;
+    }
+    Ok((skb.outcome, gotos))
+}
+
+/// The packet and what the kernel keeps beside it.
+struct Skb<'a> {
+    program: &'a Program,
+    packet: Packet,
+    /// Zone of the entry that it carries.
+    zone: u16,
+    /// What flower shows of that entry.
+    view: CtView,
+    outcome: Outcome,
+}
+
+/// What the actions of a filter came to.
+enum Step {
+    Done,
+    Continue,
+    Goto(u32),
+}
+
+impl Skb<'_> {
+    /// Runs a chain. `None`: decided. `Some`: the chain to go to.
+    fn chain(&mut self, chain: &Chain) -> Result<Option<u32>, Fault> {
+        let mut prios: Vec<u16> = chain.filters.iter().map(|filter| filter.prio).collect();
+        prios.sort_unstable();
+        prios.dedup();
+        for prio in prios {
+            let filters: Vec<&Filter> = chain.filters.iter().filter(|filter| filter.prio == prio).collect();
+            let Some(filter) = self.classify(&filters) else { continue };
+            match self.actions(filter, chain.index)? {
+                Step::Done => return Ok(None),
+                Step::Goto(next) => return Ok(Some(next)),
+                Step::Continue => {}
+            }
+        }
+        Err(Fault::FellThrough(chain.index))
+    }
+
+    /// One prio: its masks in the order of their creation; within a mask, one filter at most but for ranges, which are
+    /// tried in the order of their insertion.
+    fn classify<'f>(&self, filters: &[&'f Filter]) -> Option<&'f Filter> {
+        let mut masks: Vec<Vec<Masked>> = Vec::new();
+        for filter in filters {
+            let mask = mask_of(filter);
+            if !masks.contains(&mask) {
+                masks.push(mask);
+            }
+        }
+        let hit = |mask: &Vec<Masked>| filters.iter().copied().find(|filter| mask_of(filter) == *mask && self.hits(filter));
+        masks.iter().find_map(hit)
+    }
+
+    fn hits(&self, filter: &Filter) -> bool {
+        (filter.protocol == eth::P_ALL || filter.protocol == self.packet.protocol())
+            && filter.keys.iter().all(|key| key.cond.matches(self.dissect(key.field)))
+    }
+
+    /// Flower's view of a field. What the packet does not have is zero, not absent: the key is cleared, then filled.
+    fn dissect(&self, field: Field) -> u128 {
+        match field {
+            Field::CtState => u128::from(self.view.state.bits()),
+            Field::CtZone if self.view.state == State::Untracked => 0,
+            Field::CtZone => u128::from(self.zone),
+            Field::CtMark => u128::from(self.view.mark),
+            Field::CtLabel => self.view.label,
+            _ => self.packet.get(field).unwrap_or(0),
+        }
+    }
+
+    fn actions(&mut self, filter: &Filter, chain: u32) -> Result<Step, Fault> {
+        for action in &filter.actions {
+            let control = match action {
+                Action::Gact(control) => *control,
+                Action::Ct(ct, control) => {
+                    self.ct(ct, chain)?;
+                    *control
+                }
+                Action::Mirred(mirred) => {
+                    let out = Out { device: mirred.device.clone(), ingress: mirred.ingress };
+                    if mirred.redirect {
+                        return self.done(Fate::Redirect(out), filter, chain);
+                    }
+                    self.outcome.mirrors.push(out);
+                    Control::Pipe
+                }
+                Action::Police(police) => {
+                    let ident = self.ident(filter, chain)?;
+                    self.outcome.limits.push(ident);
+                    if self.packet.exceeds.contains(&ident) { Control::Drop } else { police.conform }
+                }
+            };
+            match control {
+                Control::Pass => return self.done(Fate::Accept, filter, chain),
+                Control::Drop => return self.done(Fate::Drop, filter, chain),
+                Control::Pipe => {}
+                Control::Continue => return Ok(Step::Continue),
+                Control::Goto(next) => return Ok(Step::Goto(next)),
+            }
+        }
+        Err(Fault::NoVerdict(chain))
+    }
+
+    fn done(&mut self, verdict: Fate, filter: &Filter, chain: u32) -> Result<Step, Fault> {
+        let rule = self.program.rules.get(filter.rule).ok_or(Fault::NoRule(chain))?;
+        self.outcome.verdict = verdict;
+        self.outcome.rule = match rule.role {
+            Role::Rule => Origin::Rule { ident: rule.ident, meaning: rule.meaning },
+            Role::Default => Origin::Default,
+            Role::Implicit => Origin::Implicit,
+            Role::Dispatch | Role::Entry => Origin::Machinery,
+        };
+        Ok(Step::Done)
+    }
+
+    fn ident(&self, filter: &Filter, chain: u32) -> Result<u32, Fault> {
+        self.program.rules.get(filter.rule).map(|rule| rule.ident).ok_or(Fault::NoRule(chain))
+    }
+
+    fn ct(&mut self, ct: &Ct, chain: u32) -> Result<(), Fault> {
+        match ct {
+            Ct::Clear => {
+                // Without an entry nothing changes.
+                self.outcome.cleared |= self.view.state != State::Untracked;
+                self.view = CtView::UNTRACKED;
+                return Ok(());
+            }
+            Ct::Track { zone, nat } => {
+                self.look_up(*zone, self.passes(*zone), chain)?;
+                self.outcome.passes.push((*zone, *nat));
+            }
+            Ct::Commit(commit) => {
+                // Another zone's entry is let go of for a lookup that finds what the last one in this zone found.
+                self.look_up(commit.zone, self.passes(commit.zone).saturating_sub(1), chain)?;
+                // There is no entry to commit for an invalid packet.
+                if self.view.state != State::Invalid {
+                    let committed = self.committed(commit);
+                    self.outcome.commits.push(committed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// nf_conntrack_in: another zone's entry is let go of. Fragments are held until the datagram is whole.
+    fn look_up(&mut self, zone: u16, before: usize, chain: u32) -> Result<(), Fault> {
+        if !self.packet.is_ip() {
+            return Err(Fault::NotIp(chain));
+        }
+        self.packet = self.packet.reassembled();
+        self.zone = zone;
+        self.view = self.packet.view_after(zone, before);
+        self.outcome.cleared = false;
+        Ok(())
+    }
+
+    /// Passes through this zone so far.
+    fn passes(&self, zone: u16) -> usize {
+        self.outcome.passes.iter().filter(|(passed, _)| *passed == zone).count()
+    }
+
+    fn committed(&self, commit: &Commit) -> Committed {
+        let nat = commit.nat.map(|nat| {
+            if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) }
+        });
+        Committed {
+            zone: commit.zone,
+            force: commit.force,
+            mark: commit.mark,
+            label: commit.label,
+            nat,
+            helper: commit.helper.as_ref().map(|helper| (helper.name.clone(), helper.v6, helper.proto)),
+        }
+    }
+}
+
+fn translation(nat: CtNat) -> Translation {
+    let addresses = match nat.addr {
+        NatAddr::V4(first, last) => (first.into(), last.into()),
+        NatAddr::V6(first, last) => (first.into(), last.into()),
+    };
+    Translation::To { side: nat.side, addresses, ports: nat.ports }
+}
+
+/// A field's part of a filter's mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mask {
+    /// These bits.
+    Bits(u128),
+    /// A range of ports: all ranges of a field share one mask.
+    Range,
+}
+
+/// A field and its part of the mask.
+pub type Masked = (Field, Mask);
+
+/// The mask of a filter: filters of one prio with equal masks share a hash table.
+#[must_use]
+pub fn mask_of(filter: &Filter) -> Vec<Masked> {
+    let part = |key: &Key| match key.cond {
+        Cond::Range { .. } => (key.field, Mask::Range),
+        Cond::Bits { .. } if key.field.row().mask == MaskKind::Exact => {
+            (key.field, Mask::Bits(key.field.row().full_mask()))
+        }
+        Cond::Bits { mask, .. } => (key.field, Mask::Bits(mask)),
+    };
+    let mut mask: Vec<Masked> = filter.keys.iter().map(part).collect();
+    mask.sort_unstable();
+    mask
+}

@@ -1,0 +1,195 @@
+//! Graph -> Program: chains numbered, products multiplied out, prios and handles allotted.
+
+mod layout;
+
+use std::collections::HashMap;
+
+use crate::abi::{GOTO_MAX, eth};
+use crate::declare_lints;
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::field::{Cond, Field, Key};
+use crate::hash::fnv;
+use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
+use crate::ir::policy::{Attach, Policy};
+
+use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program};
+use layout::{Layout, Placed};
+
+declare_lints! {
+    /// More gotos on one way than the kernel makes.
+    pub TOO_DEEP: Error = "too-deep", "a packet would need more gotos than the kernel makes",
+        "The kernel makes at most 16 gotos for a packet and drops it at the next. Each zone, each mark or label that is asked \
+         of a zone before another one, and each `continue` rule that sets something costs one. Use fewer of them in one policy.";
+    /// More chains, prios or filters than fit.
+    pub TOO_LARGE: Error = "too-large", "the policy becomes more chains, prios or filters than the kernel can number",
+        "A chain has at most 65,535 prios and a policy at most 65,535 chains here. A prio is needed wherever rules of \
+         different shape overlap: put rules of one shape together, and use sets instead of many alternating rules.";
+}
+
+/// Most gotos on any way: one less than the kernel's limit, which counts from the first lookup.
+const DEPTH_MAX: usize = GOTO_MAX - 1;
+
+/// Prios of the entry filters in chain 0: IPv4, IPv6, 802.1Q, everything else. They never change, so that `apply` can
+/// replace each in place.
+const ENTRY: [(Frame, u16, u16); 4] = [
+    (Frame::Ip4, 1, eth::P_IP),
+    (Frame::Ip6, 2, eth::P_IPV6),
+    (Frame::Tagged, 3, eth::P_8021Q),
+    (Frame::Other, 4, eth::P_ALL),
+];
+
+/// Linearizes every policy of the graph.
+#[must_use]
+pub fn linearize(graph: Graph, policy: &Policy, diags: &mut Diagnostics) -> Program {
+    let mut attaches = Vec::with_capacity(graph.hooks.len());
+    for (hook, attach) in graph.hooks.iter().zip(&policy.attaches) {
+        let depth = graph.depth(hook);
+        if depth > DEPTH_MAX {
+            let message = format!("policy needs {depth} gotos on one way, the kernel makes {DEPTH_MAX}");
+            let help = "ask fewer marks and labels of the zones before the last, and use fewer `continue` rules that set something";
+            diags.push(Diagnostic::new(&TOO_DEEP, attach.span, message).help(help));
+            continue;
+        }
+        if let Some(attached) = attached(&graph, hook, attach, diags) {
+            attaches.push(attached);
+        }
+    }
+    let identities: Vec<_> = graph.rules.iter().map(|rule| (rule.role, rule.ident, rule.meaning)).collect();
+    let digest = fnv(&(&attaches, identities));
+    Program { attaches, rules: graph.rules, digest }
+}
+
+fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagnostics) -> Option<Attached> {
+    let order = graph.reachable(hook);
+    if u32::try_from(order.len()).map_or(true, |count| count > CHAINS_MAX) {
+        let message = format!("policy becomes {} chains, at most {CHAINS_MAX} fit", order.len());
+        diags.push(Diagnostic::new(&TOO_LARGE, attach.span, message));
+        return None;
+    }
+    // A chain's number is higher than those of all chains that go to it: some hardware wants gotos to go forward.
+    let numbers: HashMap<TableId, u32> = order.iter().copied().zip(1..).collect();
+    let mut chains = Vec::with_capacity(order.len());
+    for (id, index) in order.iter().zip(1..) {
+        let table = graph.get(*id)?;
+        let Some(filters) = filters(table, &numbers) else {
+            let message = format!("the rules for `{}` need more than 65,535 prios", table.title);
+            let help = "put rules of one shape together, or use sets";
+            diags.push(Diagnostic::new(&TOO_LARGE, attach.span, message).help(help));
+            return None;
+        };
+        chains.push(Chain { index, title: table.title.clone(), filters });
+    }
+    let entry = ENTRY
+        .iter()
+        .filter_map(|(frame, prio, protocol)| {
+            let (_, tail) = hook.entries.iter().find(|(known, _)| known == frame)?;
+            let actions = actions(tail, &numbers);
+            Some(Filter { prio: *prio, handle: 1, protocol: *protocol, keys: Vec::new(), actions, rule: tail.rule })
+        })
+        .collect();
+    let entry = Chain { index: 0, title: format!("entry of {}", hook.hook.word()), filters: entry };
+    Some(Attached { name: hook.name.clone(), devices: hook.devices.clone(), hook: hook.hook, entry, chains })
+}
+
+/// The filters of one table, `None` where prios run out.
+fn filters(table: &Table, numbers: &HashMap<TableId, u32>) -> Option<Vec<Filter>> {
+    let mut layout = Layout::default();
+    for (at, line) in table.lines.iter().enumerate() {
+        let protocol = protocol(table.frame, line);
+        let goes_on = line.tail.end == End::Continue;
+        product(&sets(table.frame, line), &mut |keys| {
+            layout.place(protocol, Placed { keys: keys.to_vec(), line: at, goes_on });
+        });
+    }
+    let mut filters = Vec::new();
+    let mut prio = 0u16;
+    for (protocol, members) in layout.prios() {
+        prio = prio.checked_add(1)?;
+        for (member, handle) in members.into_iter().zip(1..) {
+            let tail = &table.lines.get(member.line)?.tail;
+            let actions = actions(tail, numbers);
+            filters.push(Filter { prio, handle, protocol, keys: member.keys, actions, rule: tail.rule });
+        }
+    }
+    let last = prio.checked_add(1)?;
+    let tail = &table.otherwise;
+    let actions = actions(tail, numbers);
+    filters.push(Filter { prio: last, handle: 1, protocol: eth::P_ALL, keys: Vec::new(), actions, rule: tail.rule });
+    Some(filters)
+}
+
+/// The ethertype under which the kernel looks the line up: the outermost one of the frame.
+fn protocol(frame: Frame, line: &Line) -> u16 {
+    match frame {
+        Frame::Ip4 => eth::P_IP,
+        Frame::Ip6 => eth::P_IPV6,
+        Frame::Other => line.ether.unwrap_or(eth::P_ALL),
+        Frame::Tagged | Frame::TaggedIp4 | Frame::TaggedIp6 | Frame::TaggedOther => eth::P_8021Q,
+    }
+}
+
+/// The line's sets, with the inner ethertype that flower wants before it reads anything behind a VLAN tag.
+fn sets(frame: Frame, line: &Line) -> Vec<(Field, Vec<Cond>)> {
+    let mut sets = line.sets.clone();
+    let inner = match frame {
+        Frame::TaggedIp4 => eth::P_IP,
+        Frame::TaggedIp6 => eth::P_IPV6,
+        _ => return sets,
+    };
+    sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(inner))]));
+    sets.sort_by_key(|(field, _)| *field);
+    sets
+}
+
+/// Calls `each` with every combination of one condition per field, in order.
+fn product(sets: &[(Field, Vec<Cond>)], each: &mut impl FnMut(&[Key])) {
+    fn step(sets: &[(Field, Vec<Cond>)], keys: &mut Vec<Key>, each: &mut impl FnMut(&[Key])) {
+        let Some(((field, conds), rest)) = sets.split_first() else {
+            each(keys);
+            return;
+        };
+        for cond in conds {
+            // A mask without bits asks nothing.
+            let empty = matches!(cond, Cond::Bits { mask: 0, .. });
+            if !empty {
+                keys.push(Key { field: *field, cond: *cond });
+            }
+            step(rest, keys, each);
+            if !empty {
+                keys.pop();
+            }
+        }
+    }
+    step(sets, &mut Vec::with_capacity(sets.len()), each);
+}
+
+/// Steps and end as actions. The end goes into the control of the last step where that can hold it, else into a gact.
+fn actions(tail: &Tail, numbers: &HashMap<TableId, u32>) -> Vec<Action> {
+    let mut actions: Vec<Action> = tail
+        .steps
+        .iter()
+        .map(|step| match step {
+            Step::Ct(ct) => Action::Ct(ct.clone(), Control::Pipe),
+            Step::Mirror(out) => {
+                Action::Mirred(Mirred { device: out.device.clone(), ingress: out.ingress, redirect: false })
+            }
+            Step::Police(police) => Action::Police(police.clone()),
+        })
+        .collect();
+    let control = match &tail.end {
+        End::Pass => Control::Pass,
+        End::Drop => Control::Drop,
+        End::Continue => Control::Continue,
+        End::Goto(id) => numbers.get(id).map_or(Control::Drop, |number| Control::Goto(*number)),
+        End::Redirect(out) => {
+            actions.push(Action::Mirred(Mirred { device: out.device.clone(), ingress: out.ingress, redirect: true }));
+            return actions;
+        }
+    };
+    match (actions.last_mut(), control) {
+        (Some(Action::Ct(_, last)), _) => *last = control,
+        (Some(Action::Police(Police { conform, .. })), Control::Continue) => *conform = control,
+        _ => actions.push(Action::Gact(control)),
+    }
+    actions
+}

@@ -1,0 +1,53 @@
+//! One filter, one line.
+
+use std::fmt;
+
+use super::action::ActionWords;
+use super::value::{KeyWords, ether_type};
+use crate::abi::COOKIE_MAX;
+use crate::emit::program::{Filter, Role, RuleRef};
+
+/// A filter with its place.
+pub struct FilterLine<'a> {
+    /// The filter.
+    pub filter: &'a Filter,
+    /// Shared block.
+    pub block: u32,
+    /// Chain, as the kernel numbers it.
+    pub chain: u32,
+    /// Generation of the chains it jumps to.
+    pub generation: u16,
+    /// For its last action.
+    pub cookie: [u8; COOKIE_MAX],
+}
+
+impl fmt::Display for FilterLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Filter { prio, handle, protocol, keys, actions, .. } = self.filter;
+        write!(
+            f,
+            "filter add block {} chain {} protocol {} prio {prio} handle {handle:#x} flower",
+            self.block,
+            self.chain,
+            ether_type(*protocol)
+        )?;
+        keys.iter().try_for_each(|key| write!(f, " {}", KeyWords(key)))?;
+        actions.iter().try_for_each(|action| write!(f, " {}", ActionWords(action, self.generation)))?;
+        // On the last action only: in iproute2 an action's cookie leaks into all later actions of its filter.
+        f.write_str(" cookie ")?;
+        self.cookie.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// `gateway rule 3: allow tcp to port 80`
+#[must_use]
+pub fn rule_title(rule: &RuleRef) -> String {
+    let policy = if rule.policy.is_empty() { String::new() } else { format!("{} ", rule.policy) };
+    match rule.role {
+        Role::Rule => format!("{policy}rule {}: {}", rule.position, rule.text),
+        Role::Default | Role::Implicit | Role::Dispatch | Role::Entry if policy.is_empty() => rule.text.clone(),
+        Role::Default | Role::Implicit | Role::Dispatch | Role::Entry => {
+            format!("{}: {}", rule.policy, rule.text)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What an allowed packet leaves in conntrack.
+
+use std::net::IpAddr;
+
+use super::Run;
+use crate::abi::eth;
+use crate::field::packet::CtView;
+use crate::ir::outcome::{Committed, Translation, is_icmp, takes_record};
+use crate::ir::policy::{Actions, Nat, NatSide, State, Verdict};
+
+/// What `continue` rules of a zone have set so far, or what one rule sets. Value and mask each.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sets {
+    mark: Option<(u32, u32)>,
+    label: Option<(u128, u128)>,
+}
+
+impl Sets {
+    pub(super) fn of(actions: &Actions) -> Self {
+        Self { mark: actions.set_mark, label: actions.set_label }
+    }
+
+    fn any(self) -> bool {
+        self.mark.is_some() || self.label.is_some()
+    }
+
+    /// What stands after `later`, which wins bit by bit.
+    pub(super) fn then(self, later: Self) -> Self {
+        let mark = match (self.mark, later.mark) {
+            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
+            (first, second) => second.or(first),
+        };
+        let label = match (self.label, later.label) {
+            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
+            (first, second) => second.or(first),
+        };
+        Self { mark, label }
+    }
+}
+
+impl Run<'_> {
+    /// Commits for a rule (or default) that allows: in the order of the passes, then of zones that are no pass.
+    pub(super) fn commit(&mut self, actions: &Actions, own: Option<u16>, verdict: Verdict) {
+        let Some((own, state)) = own.and_then(|zone| Some((zone, self.views.get(&zone)?.state))) else { return };
+        let stateless = verdict == Verdict::AllowStateless;
+        let starts = matches!(state, State::New | State::Related | State::RelatedReply);
+        let changes = state != State::Invalid && (Sets::of(actions).any() || actions.force);
+        let named: Vec<u16> =
+            actions.nat.iter().map(|(zone, _)| *zone).chain(actions.commit_zones.iter().copied()).collect();
+        let mut zones = self.attach.passes.clone();
+        for zone in &named {
+            if !zones.contains(zone) {
+                zones.push(*zone);
+            }
+        }
+        for zone in zones {
+            let view = self.views.get(&zone).copied().unwrap_or_else(|| self.packet.view(zone));
+            // `allow stateless` commits in the zones that it names, in no other.
+            let by_name = starts && named.contains(&zone);
+            let mine = zone == own && !stateless;
+            let mut sets = Sets::default();
+            if !stateless || by_name {
+                sets = self.pending.get(&zone).copied().unwrap_or_default();
+            }
+            let record = !stateless && self.record_matters(zone, view);
+            let wanted = by_name || sets.any() || record || (mine && (starts || changes));
+            // Of an invalid packet there is nothing that could be committed.
+            if !wanted || view.state == State::Invalid {
+                continue;
+            }
+            if mine {
+                sets = sets.then(Sets::of(actions));
+            }
+            let asked = actions.nat.iter().find(|(other, _)| *other == zone).map(|(_, nat)| *nat);
+            let asked = asked.filter(|_| matches!(state, State::New | State::Related));
+            if let Some(nat) = asked {
+                sets = sets.then(self.reserved_bit(nat));
+            }
+            let nat = match asked {
+                Some(_) if takes_record(&self.packet, view) => Some(Translation::OnRecord),
+                Some(nat) => to_range(nat, self.packet.ethertype),
+                None => record.then_some(Translation::OnRecord),
+            };
+            let helper = actions.helper.as_ref().filter(|_| mine && state == State::New);
+            self.outcome.commits.push(Committed {
+                zone,
+                force: actions.force && mine,
+                mark: sets.mark,
+                label: sets.label,
+                nat,
+                helper: helper.map(|h| (h.name.clone(), self.packet.ethertype == eth::P_IPV6, h.proto)),
+            });
+        }
+    }
+
+    /// Whether this packet must be translated as on record, and no pass could do it: an ICMP error in the original
+    /// direction, or the first packet of a helper's connection whose inherited mark says that its master is translated.
+    fn record_matters(&self, zone: u16, view: CtView) -> bool {
+        let marked = self.policy.nat_bits_used && view.mark & self.policy.nat_bits.both() != 0;
+        let related = view.state == State::Related && (is_icmp(&self.packet) || marked);
+        related && self.policy.translating.contains(&zone) && self.views.contains_key(&zone)
+    }
+
+    /// A rule that translates also says so in the mark, where the file's rules ask for it.
+    fn reserved_bit(&self, nat: Nat) -> Sets {
+        let bits = self.policy.nat_bits;
+        let bit = if nat.side == NatSide::Source { bits.snat } else { bits.dnat };
+        Sets { mark: self.policy.nat_bits_used.then_some((bit, bit)), label: None }
+    }
+}
+
+fn to_range(nat: Nat, ethertype: u16) -> Option<Translation> {
+    let addresses = if ethertype == eth::P_IPV6 {
+        nat.v6.map(|(first, last)| (IpAddr::V6(first), IpAddr::V6(last)))
+    } else {
+        nat.v4.map(|(first, last)| (IpAddr::V4(first), IpAddr::V4(last)))
+    };
+    addresses.map(|addresses| Translation::To { side: nat.side, addresses, ports: nat.ports })
+}

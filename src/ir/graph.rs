@@ -1,0 +1,246 @@
+//! The Graph: tables of first-match lines, joined by gotos. The one file that names petgraph.
+//!
+//! A table becomes a chain. Its lines are still products of sets (`sources x destinations x ports`), in first-match order;
+//! `emit::linearize` multiplies them out and allots prios. Equal tables are one table.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use petgraph::Direction;
+use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::visit::Topo;
+
+use crate::emit::program::{Ct, Police, RuleRef};
+use crate::field::{Cond, Field};
+use crate::ir::policy::{Hook, Out};
+
+/// A table of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(NodeIndex);
+
+/// The frames that a table sees. The entry filters of chain 0 sort them by ethertype.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Frame {
+    /// Untagged IPv4.
+    Ip4,
+    /// Untagged IPv6.
+    Ip6,
+    /// Untagged, neither; also anything with a tag that is not 802.1Q.
+    Other,
+    /// 802.1Q, anything inside.
+    Tagged,
+    /// IPv4 behind an 802.1Q tag.
+    TaggedIp4,
+    /// IPv6 behind an 802.1Q tag.
+    TaggedIp6,
+    /// Neither, behind an 802.1Q tag.
+    TaggedOther,
+}
+
+impl Frame {
+    /// Whether conntrack can see them.
+    #[must_use]
+    pub const fn is_ip(self) -> bool {
+        matches!(self, Self::Ip4 | Self::Ip6 | Self::TaggedIp4 | Self::TaggedIp6)
+    }
+
+    /// Whether they are IPv6.
+    #[must_use]
+    pub const fn is_ip6(self) -> bool {
+        matches!(self, Self::Ip6 | Self::TaggedIp6)
+    }
+
+    /// Whether they carry an 802.1Q tag.
+    #[must_use]
+    pub const fn is_tagged(self) -> bool {
+        matches!(self, Self::Tagged | Self::TaggedIp4 | Self::TaggedIp6 | Self::TaggedOther)
+    }
+
+    /// Words for titles.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ip4 => "ip",
+            Self::Ip6 => "ip6",
+            Self::Other => "other",
+            Self::Tagged => "vlan",
+            Self::TaggedIp4 => "vlan ip",
+            Self::TaggedIp6 => "vlan ip6",
+            Self::TaggedOther => "vlan other",
+        }
+    }
+}
+
+/// What a line does on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Conntrack.
+    Ct(Ct),
+    /// A copy.
+    Mirror(Out),
+    /// Drop what exceeds.
+    Police(Police),
+}
+
+/// Where a line ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Accept.
+    Pass,
+    /// Drop.
+    Drop,
+    /// The next line that matches.
+    Continue,
+    /// Another table.
+    Goto(TableId),
+    /// Out of another device.
+    Redirect(Out),
+}
+
+/// Steps and end of a line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tail {
+    /// In order.
+    pub steps: Vec<Step>,
+    /// What then.
+    pub end: End,
+    /// The rule it stands for: an index into [`Graph::rules`].
+    pub rule: usize,
+}
+
+/// A line: if every field satisfies one of its conditions, the tail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// Ethertype, where the frame leaves it open.
+    pub ether: Option<u16>,
+    /// Fields in canonical order.
+    pub sets: Vec<(Field, Vec<Cond>)>,
+    /// What then.
+    pub tail: Tail,
+}
+
+/// A table: the first line that matches, else the last tail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Table {
+    /// What it sees.
+    pub frame: Frame,
+    /// What it is for, in a few words.
+    pub title: String,
+    /// In first-match order.
+    pub lines: Vec<Line>,
+    /// When no line decides.
+    pub otherwise: Tail,
+}
+
+/// What a policy block does with a frame first.
+#[derive(Clone, Debug)]
+pub struct HookGraph {
+    /// The policy's name.
+    pub name: String,
+    /// Its devices.
+    pub devices: Vec<String>,
+    /// Its hook.
+    pub hook: Hook,
+    /// Entry for each frame class: `Ip4`, `Ip6`, `Tagged`, `Other`.
+    pub entries: Vec<(Frame, Tail)>,
+}
+
+/// All tables of all policies.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    tables: StableDiGraph<Table, ()>,
+    /// Tables by hash, to store equal ones once. Never iterated.
+    known: HashMap<u64, Vec<TableId>>,
+    /// One per policy.
+    pub hooks: Vec<HookGraph>,
+    /// Where lines come from.
+    pub rules: Vec<RuleRef>,
+}
+
+impl Graph {
+    /// Adds a table, or finds the equal one (titles do not count).
+    pub fn table(&mut self, table: Table) -> TableId {
+        let mut hasher = DefaultHasher::new();
+        (table.frame, &table.lines, &table.otherwise).hash(&mut hasher);
+        let hash = hasher.finish();
+        if let Some(ids) = self.known.get(&hash) {
+            for id in ids {
+                if let Some(known) = self.tables.node_weight(id.0)
+                    && (known.frame, &known.lines, &known.otherwise) == (table.frame, &table.lines, &table.otherwise)
+                {
+                    return *id;
+                }
+            }
+        }
+        let mut targets: Vec<NodeIndex> = table
+            .lines
+            .iter()
+            .map(|line| &line.tail)
+            .chain([&table.otherwise])
+            .filter_map(|tail| if let End::Goto(TableId(to)) = tail.end { Some(to) } else { None })
+            .collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let node = self.tables.add_node(table);
+        for to in targets {
+            self.tables.add_edge(node, to, ());
+        }
+        self.known.entry(hash).or_default().push(TableId(node));
+        TableId(node)
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn get(&self, id: TableId) -> Option<&Table> {
+        self.tables.node_weight(id.0)
+    }
+
+    /// Number of tables.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables.node_count()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tables.node_count() == 0
+    }
+
+    /// The tables that a hook reaches, every one before those it goes to.
+    #[must_use]
+    pub fn reachable(&self, hook: &HookGraph) -> Vec<TableId> {
+        let mut wanted: Vec<NodeIndex> = hook.entries.iter().filter_map(|(_, tail)| goto(tail)).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(node) = wanted.pop() {
+            if seen.insert(node) {
+                wanted.extend(self.tables.neighbors_directed(node, Direction::Outgoing));
+            }
+        }
+        let mut order = Vec::with_capacity(seen.len());
+        let mut topo = Topo::new(&self.tables);
+        while let Some(node) = topo.next(&self.tables) {
+            if seen.contains(&node) {
+                order.push(TableId(node));
+            }
+        }
+        order
+    }
+
+    /// The most gotos that a packet of this hook can make, the entry's included.
+    #[must_use]
+    pub fn depth(&self, hook: &HookGraph) -> usize {
+        let mut depth: HashMap<NodeIndex, usize> = HashMap::new();
+        for TableId(node) in self.reachable(hook).into_iter().rev() {
+            let below = self.tables.neighbors_directed(node, Direction::Outgoing);
+            let most = below.filter_map(|to| depth.get(&to)).max().copied().unwrap_or(0);
+            depth.insert(node, most + 1);
+        }
+        let entries = hook.entries.iter().filter_map(|(_, tail)| goto(tail));
+        entries.filter_map(|node| depth.get(&node)).max().copied().unwrap_or(0)
+    }
+}
+
+fn goto(tail: &Tail) -> Option<NodeIndex> {
+    if let End::Goto(TableId(node)) = tail.end { Some(node) } else { None }
+}

@@ -1,0 +1,213 @@
+//! What is known about a packet on one way through the graph, and which rules can still match there.
+
+use crate::field::{Cond, Field};
+use crate::ir::graph::Frame;
+use crate::ir::policy::{Attach, NatBits, Rule, State};
+
+use super::{Live, fits};
+
+/// A question about an earlier pass's mark or label, or about the arrival device, that was branched on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The pass it speaks of; 0 for devices.
+    pub pass: usize,
+    /// `CtMark`, `CtLabel` or `InDev`.
+    pub field: Field,
+    /// The condition.
+    pub cond: Cond,
+    /// Whether it holds.
+    pub holds: bool,
+}
+
+/// What is known.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Class of frames.
+    pub frame: Frame,
+    /// State per pass, where the packet has been through it.
+    pub states: Vec<Option<State>>,
+    /// The pass whose mark and label the kernel shows now.
+    pub shown: Option<usize>,
+    /// Answers of branches.
+    pub answers: Vec<Answer>,
+    nat_bits: NatBits,
+    zones: Vec<u16>,
+}
+
+impl Facts {
+    /// Nothing is known but the frame's class.
+    pub fn new(frame: Frame, attach: &Attach, nat_bits: NatBits) -> Self {
+        Self {
+            frame,
+            states: vec![None; attach.passes.len()],
+            shown: None,
+            answers: Vec::new(),
+            nat_bits,
+            zones: attach.passes.clone(),
+        }
+    }
+
+    /// The same, after a pass that showed this state.
+    pub fn after(&self, pass: usize, state: State) -> Self {
+        let mut facts = self.clone();
+        if let Some(slot) = facts.states.get_mut(pass) {
+            *slot = Some(state);
+        }
+        facts.shown = Some(pass);
+        // What an earlier lookup of the same zone showed is void (see `passes::again`).
+        facts.answers.retain(|answer| answer.field == Field::InDev || answer.pass != pass);
+        facts
+    }
+
+    /// The same, as if the packet had not been through this pass.
+    pub fn forget(&self, pass: usize) -> Self {
+        let mut facts = self.clone();
+        if let Some(slot) = facts.states.get_mut(pass) {
+            *slot = None;
+        }
+        facts.answers.retain(|answer| answer.field == Field::InDev || answer.pass != pass);
+        facts
+    }
+
+    /// The same, with these answers.
+    pub fn with(&self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        let mut facts = self.clone();
+        facts.answers.extend(answers);
+        facts
+    }
+
+    /// State of a pass.
+    pub fn state(&self, pass: usize) -> Option<State> {
+        self.states.get(pass).copied().flatten()
+    }
+
+    /// Whether the answer to a question is known.
+    pub fn answer(&self, pass: usize, field: Field, cond: Cond) -> Option<bool> {
+        let known = self.answers.iter().find(|a| (a.pass, a.field, a.cond) == (pass, field, cond));
+        known.map(|answer| answer.holds)
+    }
+
+    /// The rules that can still match, in order.
+    pub fn applicable<'a>(&self, rules: &'a [Rule]) -> Vec<Live<'a>> {
+        rules.iter().enumerate().filter_map(|(index, rule)| self.live(index, rule)).collect()
+    }
+
+    fn live<'a>(&self, index: usize, rule: &'a Rule) -> Option<Live<'a>> {
+        let states_fit = self.states_fit(rule);
+        if !states_fit {
+            return None;
+        }
+        let mut alts = Vec::new();
+        for (at, alt) in rule.alts.iter().enumerate() {
+            let kept_out =
+                alt.not_in.iter().any(|device| self.answer(0, Field::InDev, device_cond(device)) == Some(true));
+            if fits(alt.link, alt.vlan.is_some(), self.frame) && !kept_out {
+                alts.push(at);
+            }
+        }
+        if alts.is_empty() {
+            return None;
+        }
+        let marks = self.mark_questions(rule);
+        let labels: Vec<Vec<Cond>> = rule.label.iter().cloned().collect();
+        match (self.open(rule, Field::CtMark, &marks), self.open(rule, Field::CtLabel, &labels)) {
+            (Asked::Fails, _) | (_, Asked::Fails) => None,
+            (mark, label) => Some(Live { index, rule, alts, mark: mark.left(), label: label.left() }),
+        }
+    }
+
+    /// Whether the known states let the rule match.
+    fn states_fit(&self, rule: &Rule) -> bool {
+        if !self.frame.is_ip() {
+            // Non-IP frames never enter conntrack: rules that ask for a state are not for them.
+            return true;
+        }
+        let own = self.state(rule.pass).is_none_or(|state| rule.states.contains(state));
+        // A rule that translates or commits in another zone never matches what is invalid there.
+        own && self.zones.iter().enumerate().all(|(pass, zone)| {
+            let acts = rule.actions.nat.iter().any(|(nat_zone, _)| nat_zone == zone)
+                || rule.actions.commit_zones.contains(zone);
+            !acts || self.state(pass) != Some(State::Invalid)
+        })
+    }
+
+    /// The rule's questions about its connection's mark, each "any of": the written one, and one for each of `snat`, `dnat`.
+    ///
+    /// The reserved bits say which end a rule of ours translates *on the way of the first packet*; on the way back the
+    /// other end is (language.md 3.8), so the bit that is asked depends on the direction.
+    pub fn mark_questions(&self, rule: &Rule) -> Vec<Vec<Cond>> {
+        let reply = self.state(rule.pass).is_some_and(State::is_reply);
+        let bits = self.nat_bits;
+        let bit = |bit: u32, wanted: bool| {
+            vec![Cond::Bits { value: if wanted { u128::from(bit) } else { 0 }, mask: u128::from(bit) }]
+        };
+        let mut questions: Vec<Vec<Cond>> = rule.mark.iter().cloned().collect();
+        questions.extend(rule.snat.map(|wanted| bit(if reply { bits.dnat } else { bits.snat }, wanted)));
+        questions.extend(rule.dnat.map(|wanted| bit(if reply { bits.snat } else { bits.dnat }, wanted)));
+        questions
+    }
+
+    /// What is left of the rule's questions.
+    fn open(&self, rule: &Rule, field: Field, questions: &[Vec<Cond>]) -> Asked {
+        let mut left: Option<Vec<Cond>> = None;
+        if self.state(rule.pass).is_none() {
+            // Not been there yet: nothing to ask.
+            return Asked::Holds;
+        }
+        for any in questions {
+            if any.iter().any(|cond| self.answer(rule.pass, field, *cond) == Some(true)) {
+                continue;
+            }
+            let open: Vec<Cond> =
+                any.iter().filter(|cond| self.answer(rule.pass, field, **cond).is_none()).copied().collect();
+            left = Some(match left {
+                None => open,
+                Some(before) => both(&before, &open),
+            });
+            if left.as_ref().is_some_and(Vec::is_empty) {
+                return Asked::Fails;
+            }
+        }
+        left.map_or(Asked::Holds, Asked::Of)
+    }
+}
+
+/// What is known of a rule's questions.
+enum Asked {
+    /// They cannot all hold.
+    Fails,
+    /// They all hold.
+    Holds,
+    /// They hold if one of these does, of what the kernel shows now.
+    Of(Vec<Cond>),
+}
+
+impl Asked {
+    fn left(self) -> Option<Vec<Cond>> {
+        if let Self::Of(conds) = self { Some(conds) } else { None }
+    }
+}
+
+/// The condition "arrived by this device".
+pub fn device_cond(device: &str) -> Cond {
+    let mut bytes = [0u8; 16];
+    for (slot, byte) in bytes.iter_mut().zip(device.bytes().take(crate::abi::IFNAME_MAX)) {
+        *slot = byte;
+    }
+    Cond::exact(Field::InDev, u128::from_be_bytes(bytes))
+}
+
+/// All that satisfies one condition of each list.
+fn both(a: &[Cond], b: &[Cond]) -> Vec<Cond> {
+    let mut out = Vec::new();
+    for x in a {
+        for y in b {
+            if let (Cond::Bits { value: v1, mask: m1 }, Cond::Bits { value: v2, mask: m2 }) = (*x, *y)
+                && x.overlaps(*y)
+            {
+                out.push(Cond::Bits { value: v1 | v2, mask: m1 | m2 });
+            }
+        }
+    }
+    out
+}

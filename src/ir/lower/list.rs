@@ -1,0 +1,259 @@
+//! A first-match list of rules, under what is known, as lines of a table.
+
+use std::collections::BTreeSet;
+
+use crate::field::{Cond, Field};
+use crate::ir::graph::{End, Line, Table, Tail};
+use crate::ir::policy::{Alt, Link, Rule, Verdict};
+
+use super::actions::{Pending, Related};
+use super::facts::{Answer, Facts, device_cond};
+use super::{Live, Lowering, Part};
+
+type Sets = Vec<(Field, Vec<Cond>)>;
+
+impl Lowering<'_> {
+    /// The policy's rules after all passes.
+    pub(super) fn rules_tail(&mut self, facts: &Facts) -> Tail {
+        self.list(Part::Rules, facts, 0, &[])
+    }
+
+    /// The rules of a part from this one on, with what `continue` rules before have set, and what follows them.
+    pub(super) fn list(&mut self, part: Part, facts: &Facts, start: usize, pending: &[Pending]) -> Tail {
+        let attach = self.attach;
+        let (rules, first) = match part {
+            Part::Prefilter => (&attach.prefilter, 0),
+            Part::Rules => (&attach.rules, attach.prefilter.len()),
+        };
+        let mut live = facts.applicable(rules);
+        live.retain(|live| live.index >= start);
+        let devices = unanswered_devices(&live, facts);
+        if !devices.is_empty() {
+            return self.by_device(part, &devices, facts, start, pending);
+        }
+        let mut lines = Vec::new();
+        for live in &live {
+            let at = first + live.index;
+            let set = pending_of(live, self.zone(live.rule.pass));
+            // A packet that fits two lines of a rule that goes on would run its actions twice.
+            let twice = goes_on(live.rule) && meets_itself(&sets_of(live, facts));
+            let mut new = if set.is_some() || (twice && !self.limit_and_mirror(live.rule, at).is_empty()) {
+                let pending: Vec<Pending> = pending.iter().cloned().chain(set).collect();
+                let rest = self.list(part, facts, live.index + 1, &pending);
+                let goto = self.own_table(facts, rest);
+                let tail =
+                    Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
+                let line = |(ether, sets)| Line { ether, sets, tail: tail.clone() };
+                sets_of(live, facts).into_iter().map(line).collect()
+            } else {
+                self.rule_lines(live, at, facts, pending)
+            };
+            let decides = |line: &Line| line.sets.is_empty() && line.ether.is_none() && line.tail.end != End::Continue;
+            if let Some(decided) = new.iter().position(decides) {
+                // Lines of one rule before the one that always matches are its special cases; those after it are void.
+                let otherwise = new.swap_remove(decided).tail;
+                new.truncate(decided);
+                lines.extend(new);
+                return self.table_or_tail(facts.frame, &self.what(part, facts), lines, otherwise);
+            }
+            lines.extend(new);
+        }
+        let (more, otherwise) = self.after(part, facts, pending);
+        lines.extend(more);
+        self.table_or_tail(facts.frame, &self.what(part, facts), lines, otherwise)
+    }
+
+    /// What follows the rules of a part.
+    fn after(&mut self, part: Part, facts: &Facts, pending: &[Pending]) -> (Vec<Line>, Tail) {
+        let tracked = self.attach.tracked();
+        let mut lines = Vec::new();
+        if tracked == (part == Part::Prefilter) {
+            lines = self.implicit_lines(facts.frame);
+        }
+        if part == Part::Prefilter {
+            return (lines, self.after_prefilter(facts));
+        }
+        let last = self.attach.passes.len().saturating_sub(1);
+        for sets in self.translated_related(self.default_manner(facts), facts, last) {
+            let tail = self.default_tail_for(facts, pending, Related::Translated);
+            lines.push(Line { ether: None, sets, tail });
+        }
+        (lines, self.default_tail(facts, pending))
+    }
+
+    /// Lines of one rule: one for each alternative that fits the frame, and special ones for related packets.
+    pub(super) fn rule_lines(&mut self, live: &Live<'_>, at: usize, facts: &Facts, pending: &[Pending]) -> Vec<Line> {
+        let manner = self.manner(live.rule, facts);
+        let special = self.translated_related(manner, facts, live.rule.pass);
+        let mut lines = Vec::new();
+        for (ether, sets) in sets_of(live, facts) {
+            for more in &special {
+                if let Some(sets) = narrowed(&sets, more) {
+                    let tail = self.rule_tail(live.rule, at, facts, pending, Related::Translated);
+                    lines.push(Line { ether, sets, tail });
+                }
+            }
+            let tail = self.rule_tail(live.rule, at, facts, pending, Related::Any);
+            lines.push(Line { ether, sets, tail });
+        }
+        lines
+    }
+
+    /// `not in DEV`: flower cannot say it, so branch on the devices; a packet has arrived by at most one of them.
+    fn by_device(&mut self, part: Part, devices: &[String], facts: &Facts, start: usize, pending: &[Pending]) -> Tail {
+        let answers = |yes: Option<usize>| {
+            let conds = devices.iter().map(|device| device_cond(device)).enumerate();
+            conds.map(move |(at, cond)| Answer { pass: 0, field: Field::InDev, cond, holds: Some(at) == yes })
+        };
+        let otherwise = self.list(part, &facts.with(answers(None)), start, pending);
+        let mut lines = Vec::new();
+        for (at, device) in devices.iter().enumerate() {
+            let tail = self.list(part, &facts.with(answers(Some(at))), start, pending);
+            if tail != otherwise {
+                lines.push(Line { ether: None, sets: vec![(Field::InDev, vec![device_cond(device)])], tail });
+            }
+        }
+        self.table_or_tail(facts.frame, "arrival device", lines, otherwise)
+    }
+
+    /// A table of its own, so that what it does is counted for the rule it comes from.
+    fn own_table(&mut self, facts: &Facts, tail: Tail) -> Tail {
+        if matches!(tail.end, End::Goto(_)) && tail.steps.is_empty() {
+            return tail;
+        }
+        let title = self.title(facts.frame, &self.what(Part::Rules, facts));
+        self.goto(Table { frame: facts.frame, title, lines: Vec::new(), otherwise: tail })
+    }
+
+    fn what(&self, part: Part, facts: &Facts) -> String {
+        if part == Part::Prefilter {
+            return "before conntrack".to_owned();
+        }
+        let states: Vec<String> = facts
+            .states
+            .iter()
+            .enumerate()
+            .filter_map(|(pass, state)| state.map(|state| format!("{} in zone {}", state.word(), self.zone(pass))))
+            .collect();
+        if states.is_empty() { "rules".to_owned() } else { states.join(", ") }
+    }
+}
+
+/// What a `continue` rule sets, if anything.
+fn pending_of(live: &Live<'_>, zone: u16) -> Option<Pending> {
+    let actions = &live.rule.actions;
+    let sets = actions.set_mark.is_some() || actions.set_label.is_some();
+    (live.rule.verdict == Verdict::Continue && sets).then_some(Pending {
+        zone,
+        mark: actions.set_mark,
+        label: actions.set_label,
+    })
+}
+
+/// Whether packets that the rule matches go on to the rules behind it.
+fn goes_on(rule: &Rule) -> bool {
+    match rule.verdict {
+        Verdict::Continue => true,
+        Verdict::Drop => rule.actions.limit.is_some(),
+        Verdict::Allow | Verdict::AllowStateless => false,
+    }
+}
+
+/// Whether some packet fits two of these products, or two combinations of one.
+fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
+    let meets = |a: &[Cond], b: &[Cond]| a.iter().any(|x| b.iter().any(|y| x.overlaps(*y)));
+    let twice = |conds: &[Cond]| conds.iter().enumerate().any(|(at, cond)| conds.iter().skip(at + 1).any(|other| cond.overlaps(*other)));
+    list.iter().enumerate().any(|(at, (ether, sets))| {
+        sets.iter().any(|(_, conds)| twice(conds))
+            || list.iter().skip(at + 1).any(|(other, more)| {
+                let same = ether.is_none() || other.is_none() || ether == other;
+                same && sets.iter().all(|(field, conds)| {
+                    more.iter().filter(|(known, _)| known == field).all(|(_, others)| meets(conds, others))
+                })
+            })
+    })
+}
+
+/// Devices of `not in` matches that are not yet branched on, sorted.
+fn unanswered_devices(live: &[Live<'_>], facts: &Facts) -> Vec<String> {
+    let devices = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in);
+    let open = devices.filter(|device| facts.answer(0, Field::InDev, device_cond(device)).is_none());
+    let sorted: BTreeSet<&String> = open.collect();
+    sorted.into_iter().cloned().collect()
+}
+
+fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
+    let rule: &'r Rule = live.rule;
+    live.alts.clone().into_iter().filter_map(move |at| rule.alts.get(at))
+}
+
+/// Ethertype and conditions of each alternative, with those on what conntrack shows.
+fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
+    alts(live)
+        .filter_map(|alt| {
+            let mut sets = alt.sets.clone();
+            let mut ether = None;
+            if let Link::Ether(kind) = alt.link {
+                if facts.frame.is_tagged() {
+                    sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(kind))]));
+                } else {
+                    ether = Some(kind);
+                }
+            }
+            if let Some(ids) = &alt.vlan {
+                let ids = ids.iter().map(|id| Cond::exact(Field::VlanId, u128::from(*id))).collect();
+                sets.push((Field::VlanId, ids));
+            }
+            sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds)));
+            sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds)));
+            sets.sort_by_key(|(field, _)| *field);
+            let before_conntrack = facts.shown.is_none();
+            let sets = if before_conntrack && fits_fragments(&sets) { narrowed(&sets, &no_fragment()) } else { Some(sets) };
+            Some((ether, sets?))
+        })
+        .collect()
+}
+
+/// Whether a condition on something behind the IP header takes 0. Flower fills in nothing there for a fragment, and
+/// compares with 0 (kernel-facts 2.3): `port 0-1023` would match every fragment, which language.md 3.11 rules out.
+fn fits_fragments(sets: &Sets) -> bool {
+    use Field::{DstPort, IcmpCode, IcmpType, SrcPort, TcpFlags};
+    let behind = sets.iter().filter(|(field, _)| matches!(field, SrcPort | DstPort | IcmpType | IcmpCode | TcpFlags));
+    let mut behind = behind.peekable();
+    behind.peek().is_some() && behind.all(|(_, conds)| conds.iter().any(|cond| cond.matches(0)))
+}
+
+/// `fragment none`
+fn no_fragment() -> Sets {
+    let fragment = u128::from(crate::abi::ip_flags::IS_FRAGMENT);
+    vec![(Field::IpFlags, vec![Cond::Bits { value: 0, mask: fragment }])]
+}
+
+/// The product with further conditions, `None` where nothing is left.
+fn narrowed(sets: &Sets, more: &Sets) -> Option<Sets> {
+    let mut out = sets.clone();
+    for (field, conds) in more {
+        match out.iter_mut().find(|(known, _)| known == field) {
+            None => out.push((*field, conds.clone())),
+            Some((_, known)) => {
+                let both: Vec<Cond> = known.iter().flat_map(|a| conds.iter().filter_map(|b| meet(*a, *b))).collect();
+                if both.is_empty() {
+                    return None;
+                }
+                *known = both;
+            }
+        }
+    }
+    out.sort_by_key(|(field, _)| *field);
+    Some(out)
+}
+
+/// What satisfies both of two masked values.
+fn meet(a: Cond, b: Cond) -> Option<Cond> {
+    match (a, b) {
+        (Cond::Bits { value: v1, mask: m1 }, Cond::Bits { value: v2, mask: m2 }) if a.overlaps(b) => {
+            Some(Cond::Bits { value: v1 | v2, mask: m1 | m2 })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,158 @@
+//! Passes through conntrack, and the branches on what each shows.
+
+use crate::field::{Cond, Field};
+use crate::ir::graph::{Line, Step, Table, Tail};
+use crate::ir::policy::{State, StateSet};
+use crate::{abi::ct_state as bits, emit::program::Ct};
+
+use super::Lowering;
+use super::facts::{Answer, Facts};
+
+impl Lowering<'_> {
+    /// Conntrack in the first of these passes, then whatever its state asks for.
+    pub(super) fn track(&mut self, facts: &Facts, passes: &[usize]) -> Tail {
+        let Some((&pass, rest)) = passes.split_first() else {
+            return self.rules_tail(facts);
+        };
+        let zone = self.zone(pass);
+        let mut tail = self.by_state(facts, pass, rest);
+        tail.steps.insert(0, Step::Ct(Ct::Track { zone, nat: self.translates(zone) }));
+        tail
+    }
+
+    /// One table that tests the state of this pass in one mask; no table where all states do the same.
+    fn by_state(&mut self, facts: &Facts, pass: usize, rest: &[usize]) -> Tail {
+        // States in which the same rules act in the same way share one way on.
+        let mut groups: Vec<(String, StateSet, Tail)> = Vec::new();
+        for state in StateSet::TRACKED.iter() {
+            let (after, rest) = self.again(&facts.after(pass, state), pass, state, rest);
+            let signature = self.signature(&after, &rest);
+            if let Some((_, states, _)) = groups.iter_mut().find(|(known, _, _)| *known == signature) {
+                *states = states.or(StateSet::of(&[state]));
+                continue;
+            }
+            let tail = self.shown(&after, pass, &rest);
+            match groups.iter_mut().find(|(_, _, known)| *known == tail) {
+                Some((_, states, _)) => *states = states.or(StateSet::of(&[state])),
+                None => groups.push((signature, StateSet::of(&[state]), tail)),
+            }
+        }
+        if let [(_, _, tail)] = groups.as_slice() {
+            return tail.clone();
+        }
+        let lines = state_lines(facts, &groups);
+        // Conntrack leaves every packet in one of the six states; should a kernel ever know a seventh, it is dropped.
+        let otherwise = Tail { steps: Vec::new(), end: crate::ir::graph::End::Drop, rule: self.dispatch_rule };
+        let title = self.title(facts.frame, &format!("state in zone {}", self.zone(pass)));
+        self.goto(Table { frame: facts.frame, title, lines, otherwise })
+    }
+
+    /// A reply in a later zone, of a connection that an earlier zone did not know: what the later zone translated back
+    /// may be just what the earlier one knows (a hairpin: two translations are undone in the reverse order), so the packet
+    /// passes the earlier zone once more.
+    fn again(&self, facts: &Facts, pass: usize, state: State, rest: &[usize]) -> (Facts, Vec<usize>) {
+        let mut facts = facts.clone();
+        let mut queue = Vec::new();
+        if state.is_reply() && self.translates(self.zone(pass)) {
+            for earlier in (0..self.attach.passes.len()).rev() {
+                let missed = facts.state(earlier) == Some(State::New);
+                if earlier != pass && missed && self.translates(self.zone(earlier)) && !rest.contains(&earlier) {
+                    facts = facts.forget(earlier);
+                    queue.push(earlier);
+                }
+            }
+        }
+        queue.extend_from_slice(rest);
+        (facts, queue)
+    }
+
+    /// What makes two states the same: the rules that can match, and what each would do.
+    fn signature(&self, facts: &Facts, rest: &[usize]) -> String {
+        use std::fmt::Write;
+        let mut text = format!("{rest:?}");
+        for live in facts.applicable(&self.attach.rules) {
+            let act = self.manner(live.rule, facts);
+            // Writing to a String cannot fail.
+            let _ = write!(text, ";{} {:?} {:?} {act:?}", live.index, live.mark, live.label);
+        }
+        let _ = write!(text, ";default {:?}", self.default_manner(facts));
+        // Rules of passes still to come may depend on the fact that this state was seen (`again`).
+        if !rest.is_empty() {
+            let news: Vec<bool> = facts.states.iter().map(|state| *state == Some(State::New)).collect();
+            let invalid: Vec<bool> = facts.states.iter().map(|state| *state == Some(State::Invalid)).collect();
+            let _ = write!(text, ";{news:?}{invalid:?}");
+        }
+        text
+    }
+
+    /// Before the next pass replaces what the kernel shows, branch on the marks and labels that rules ask of this one.
+    fn shown(&mut self, facts: &Facts, pass: usize, rest: &[usize]) -> Tail {
+        if rest.is_empty() {
+            return self.rules_tail(facts);
+        }
+        let Some((field, conds)) = self.next_question(facts, pass) else {
+            return self.track(facts, rest);
+        };
+        let answers = |yes: Option<usize>| {
+            let conds = conds.clone();
+            conds.into_iter().enumerate().map(move |(at, cond)| Answer { pass, field, cond, holds: Some(at) == yes })
+        };
+        let mut lines = Vec::new();
+        for (at, cond) in conds.iter().enumerate() {
+            let tail = self.shown(&facts.with(answers(Some(at))), pass, rest);
+            lines.push(Line { ether: None, sets: vec![(field, vec![*cond])], tail });
+        }
+        let otherwise = self.shown(&facts.with(answers(None)), pass, rest);
+        if lines.iter().all(|line| line.tail == otherwise) {
+            return otherwise;
+        }
+        let title = self.title(facts.frame, &format!("{} in zone {}", field.row().name, self.zone(pass)));
+        self.goto(Table { frame: facts.frame, title, lines, otherwise })
+    }
+
+    /// The first unanswered question on this pass's mark or label, with all others of the same mask: at most one of them holds.
+    fn next_question(&self, facts: &Facts, pass: usize) -> Option<(Field, Vec<Cond>)> {
+        let mut found: Option<(Field, u128, Vec<Cond>)> = None;
+        for live in facts.applicable(&self.attach.rules).iter().filter(|live| live.rule.pass == pass) {
+            let marks = facts.mark_questions(live.rule).into_iter().flatten().map(|cond| (Field::CtMark, cond));
+            let labels = live.rule.label.iter().flatten().map(|cond| (Field::CtLabel, *cond));
+            for (field, cond) in marks.chain(labels) {
+                let Cond::Bits { mask, .. } = cond else { continue };
+                if facts.answer(pass, field, cond).is_some() {
+                    continue;
+                }
+                match &mut found {
+                    None => found = Some((field, mask, vec![cond])),
+                    Some((f, m, conds)) if (*f, *m) == (field, mask) && !conds.contains(&cond) => conds.push(cond),
+                    Some(_) => {}
+                }
+            }
+        }
+        found.map(|(field, _, conds)| (field, conds))
+    }
+}
+
+/// Lines of a state table: every state by its exact bits under one mask. The reply bit is in the mask only where it matters.
+fn state_lines(facts: &Facts, groups: &[(String, StateSet, Tail)]) -> Vec<Line> {
+    let together = |a, b| groups.iter().any(|(_, states, _)| states.contains(a) && states.contains(b));
+    let reply_matters =
+        !(together(State::Established, State::EstablishedReply) && together(State::Related, State::RelatedReply));
+    let all = bits::TRK | bits::NEW | bits::EST | bits::REL | bits::INV;
+    let mask = u128::from(if reply_matters { all | bits::RPL } else { all });
+    let mut lines: Vec<Line> = Vec::new();
+    // The established come first in print; in one mask the order costs nothing.
+    let order =
+        [State::Established, State::EstablishedReply, State::New, State::Related, State::RelatedReply, State::Invalid];
+    for state in order {
+        let cond = Cond::Bits { value: u128::from(state.bits()) & mask, mask };
+        let sets = vec![(Field::CtState, vec![cond])];
+        if lines.iter().any(|line| line.sets == sets) {
+            continue;
+        }
+        if let Some((_, _, tail)) = groups.iter().find(|(_, states, _)| states.contains(state)) {
+            lines.push(Line { ether: None, sets, tail: tail.clone() });
+        }
+    }
+    debug_assert!(facts.frame.is_ip());
+    lines
+}

@@ -1,0 +1,105 @@
+//! Outcome: what becomes of a packet, and what it leaves behind. Both evaluators answer with it.
+
+use std::net::IpAddr;
+
+use super::policy::{NatSide, Out, State};
+use crate::abi::{eth, ipproto};
+use crate::field::packet::{CtView, Packet};
+use crate::field::Field;
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where it goes.
+    pub verdict: Fate,
+    /// Who decided.
+    pub rule: Origin,
+    /// Conntrack passes, in order, with whether each applies the translation on record. Empty for dropped packets:
+    /// nothing of a pass outlives them.
+    pub passes: Vec<(u16, bool)>,
+    /// Commits that took effect, in order.
+    pub commits: Vec<Committed>,
+    /// Whether conntrack's entry was taken off before the packet left.
+    pub cleared: bool,
+    /// Copies, in order.
+    pub mirrors: Vec<Out>,
+    /// Rules (`RuleInfo::ident`) whose budget was asked, in order.
+    pub limits: Vec<u32>,
+}
+
+/// Where a packet goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Into the stack, or out of the device.
+    Accept,
+    /// Nowhere.
+    Drop,
+    /// To another device.
+    Redirect(Out),
+}
+
+/// Who decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A rule.
+    Rule {
+        /// Which.
+        ident: u32,
+        /// What it means.
+        meaning: u64,
+    },
+    /// The policy's default.
+    Default,
+    /// The implicit accept of ARP, neighbour discovery and MLD.
+    Implicit,
+    /// A filter that the compiler added and that should decide nothing.
+    Machinery,
+}
+
+/// A commit that took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// In which zone.
+    pub zone: u16,
+    /// Ends a connection of the other direction.
+    pub force: bool,
+    /// Value and mask.
+    pub mark: Option<(u32, u32)>,
+    /// Value and mask.
+    pub label: Option<(u128, u128)>,
+    /// Translation.
+    pub nat: Option<Translation>,
+    /// Name, family and IP protocol of the helper.
+    pub helper: Option<(String, bool, u8)>,
+}
+
+/// A translation that a commit asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Translation {
+    /// Into this range.
+    To {
+        /// Which end.
+        side: NatSide,
+        /// First and last address.
+        addresses: (IpAddr, IpAddr),
+        /// First and last port.
+        ports: Option<(u16, u16)>,
+    },
+    /// As the connection that the packet is related to: see [`takes_record`].
+    OnRecord,
+}
+
+/// Whether a commit with any `nat` applies the translation that is on record, whatever range it names: for ICMP errors in
+/// the original direction, and for the first packet of a helper's connection whose master is translated
+/// (`nf_ct_nat_execute` in net/netfilter/nf_nat_ovs.c; kernel-facts 2.2 and 2.3).
+#[must_use]
+pub fn takes_record(packet: &Packet, view: CtView) -> bool {
+    view.state == State::Related && (is_icmp(packet) || view.translated)
+}
+
+/// ICMP in IPv4, or ICMPv6 in IPv6.
+#[must_use]
+pub fn is_icmp(packet: &Packet) -> bool {
+    let proto = if packet.ethertype == eth::P_IPV6 { ipproto::ICMPV6 } else { ipproto::ICMP };
+    packet.is_ip() && packet.get(Field::IpProto) == Some(u128::from(proto))
+}

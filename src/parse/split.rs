@@ -1,0 +1,435 @@
+//! The splitter: finds where statements, blocks and comments begin and end, and nothing else.
+//!
+//! It knows strings, comments, braces, commas and line ends, so that one broken statement cannot swallow the
+//! next. What does not balance is reported here, with both ends; `tree` hands each statement to the grammar.
+
+use super::words::{self, BLOCK_WORDS, STATEMENT_WORDS};
+
+/// Deepest nesting of braces, blocks and sets together.
+pub const MAX_DEPTH: usize = 64;
+
+/// What a piece of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkKind {
+    /// A statement without a block.
+    Statement,
+    /// A statement with a fault that the splitter reported: it is not parsed.
+    Broken,
+    /// The header of a block, up to its `{`.
+    Open,
+    /// The `}` that ends a block.
+    Close,
+    /// From `#` to the end of the line.
+    Comment,
+    /// `@key value`
+    Annotation,
+}
+
+/// A piece of text, as byte offsets into the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk {
+    /// What it is.
+    pub kind: ChunkKind,
+    /// First byte.
+    pub lo: u32,
+    /// One past the last byte.
+    pub hi: u32,
+    /// How many line ends stand between it and the chunk before; at most 2 are counted.
+    pub newlines: u8,
+}
+
+/// What does not balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A `{` without its `}`; the second place is where the splitter gave up waiting for it.
+    Unclosed,
+    /// A `}` without its `{`.
+    Stray,
+    /// A block's `{` is missing; the second place is the header.
+    NoBrace,
+    /// A `{` with nothing before it.
+    NoHeader,
+    /// A string without its end.
+    OpenString,
+    /// Braces nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+/// A fault found by the splitter.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// What is wrong.
+    pub kind: FaultKind,
+    /// Where.
+    pub at: (u32, u32),
+    /// The place that shows it.
+    pub because: Option<(u32, u32)>,
+}
+
+/// The pieces of a file, in order, and what does not balance.
+#[derive(Debug, Default)]
+pub struct Split {
+    /// The pieces.
+    pub chunks: Vec<Chunk>,
+    /// The faults.
+    pub faults: Vec<Fault>,
+}
+
+/// Splits a file.
+///
+/// Balanced text is split by its braces alone. Where they do not balance, a second look also believes the
+/// indentation: it shows better than the braces themselves which one is missing.
+#[must_use]
+pub fn split(text: &str) -> Split {
+    let plain = Splitter::new(text, false).run();
+    let unbalanced = plain.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Unclosed | FaultKind::Stray));
+    if !unbalanced {
+        return plain;
+    }
+    let indented = Splitter::new(text, true).run();
+    if indented.faults.len() <= plain.faults.len() { indented } else { plain }
+}
+
+/// A block that is open.
+struct Open {
+    /// Its `{`.
+    brace: u32,
+    /// Blanks before the line of its header.
+    indent: usize,
+    /// The header stands on a line of its own start.
+    leads_line: bool,
+}
+
+struct Splitter<'a> {
+    text: &'a str,
+    pos: usize,
+    newlines: u8,
+    by_indent: bool,
+    stack: Vec<Open>,
+    out: Split,
+}
+
+/// Where the scan of one statement stands.
+struct Scan<'a> {
+    start: usize,
+    /// One past its last byte that is no blank.
+    end: usize,
+    /// Its first word.
+    head: &'a str,
+    /// The word or sign before.
+    prev: &'a str,
+    /// How many words there were.
+    count: usize,
+    /// Open set braces.
+    sets: Vec<u32>,
+    broken: bool,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a file's length fits u32: SourceMap::add checks it")]
+const fn offset(pos: usize) -> u32 {
+    pos as u32
+}
+
+impl<'a> Splitter<'a> {
+    fn new(text: &'a str, by_indent: bool) -> Self {
+        Self { text, pos: 0, newlines: 0, by_indent, stack: Vec::new(), out: Split::default() }
+    }
+
+    fn run(mut self) -> Split {
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'\n' => {
+                    self.newlines = (self.newlines + 1).min(2);
+                    self.pos += 1;
+                }
+                b' ' | b'\t' | b'\r' | b';' => self.pos += 1,
+                b'#' => self.comment(),
+                b'}' => self.close(),
+                b'{' => self.headless(),
+                b'@' => self.annotation(),
+                _ => self.statement(),
+            }
+        }
+        let end = self.text.trim_end().len();
+        while let Some(open) = self.stack.pop() {
+            self.fault(FaultKind::Unclosed, open.brace, open.brace + 1, Some((offset(end), offset(end))));
+            self.chunk(ChunkKind::Close, end, end);
+        }
+        self.out
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.byte(self.pos)
+    }
+
+    fn byte(&self, pos: usize) -> Option<u8> {
+        self.text.as_bytes().get(pos).copied()
+    }
+
+    fn chunk(&mut self, kind: ChunkKind, lo: usize, hi: usize) {
+        self.out.chunks.push(Chunk { kind, lo: offset(lo), hi: offset(hi), newlines: self.newlines });
+        self.newlines = 0;
+    }
+
+    fn fault(&mut self, kind: FaultKind, lo: u32, hi: u32, because: Option<(u32, u32)>) {
+        self.out.faults.push(Fault { kind, at: (lo, hi), because });
+    }
+
+    /// The offset of the next line end, or of the end of the text.
+    fn line_end(&self, from: usize) -> usize {
+        self.text.get(from..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |len| from + len)
+    }
+
+    /// Blanks at the start of the line that holds `pos`, and whether only blanks stand before `pos` on it.
+    fn indent(&self, pos: usize) -> (usize, bool) {
+        let before = self.text.get(..pos).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text.get(start..).unwrap_or_default();
+        let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
+        (blanks, start + blanks >= pos)
+    }
+
+    fn comment(&mut self) {
+        let start = self.pos;
+        self.pos = self.line_end(start);
+        let text = self.text.get(start..self.pos).unwrap_or_default();
+        self.chunk(ChunkKind::Comment, start, start + text.trim_end().len());
+    }
+
+    fn close(&mut self) {
+        if self.stack.pop().is_some() {
+            self.chunk(ChunkKind::Close, self.pos, self.pos + 1);
+        } else {
+            self.fault(FaultKind::Stray, offset(self.pos), offset(self.pos + 1), None);
+        }
+        self.pos += 1;
+    }
+
+    /// `{` where a statement should begin: its block is read, and belongs to nothing.
+    fn headless(&mut self) {
+        self.fault(FaultKind::NoHeader, offset(self.pos), offset(self.pos + 1), None);
+        self.open(self.pos, self.pos);
+    }
+
+    /// Opens a block whose header is `start..hi`; the scan stands on its `{`.
+    fn open(&mut self, start: usize, hi: usize) {
+        let (indent, leads_line) = self.indent(start);
+        self.chunk(ChunkKind::Open, start, hi);
+        if self.stack.len() == MAX_DEPTH {
+            self.fault(FaultKind::TooDeep, offset(self.pos), offset(self.pos + 1), None);
+        }
+        self.stack.push(Open { brace: offset(self.pos), indent, leads_line });
+        self.pos += 1;
+    }
+
+    fn annotation(&mut self) {
+        let start = self.pos;
+        let blanks = |text: &'a str| text.len() - text.trim_start_matches([' ', '\t']).len();
+        let rest = self.text.get(start + 1..self.line_end(start)).unwrap_or_default();
+        let key = rest.find(|c: char| !words::is_word_char(c)).unwrap_or(rest.len());
+        let value = rest.get(key..).unwrap_or_default();
+        let gap = blanks(value);
+        let value = value.get(gap..).unwrap_or_default();
+        let (length, broken) = match value.strip_prefix('"') {
+            Some(inside) => inside.find('"').map_or((value.trim_end().len(), true), |length| (length + 2, false)),
+            None => (value.find(|c: char| !words::is_note_char(c)).unwrap_or(value.len()), false),
+        };
+        // A key without a value ends after the key; the grammar says what is missing.
+        let hi = start + 1 + if length == 0 { key } else { key + gap + length };
+        if broken {
+            let open = start + 1 + key + gap;
+            self.fault(FaultKind::OpenString, offset(open), offset(hi), None);
+        }
+        self.pos = hi;
+        self.chunk(if broken { ChunkKind::Broken } else { ChunkKind::Annotation }, start, hi);
+    }
+
+    fn statement(&mut self) {
+        let mut scan =
+            Scan { start: self.pos, end: self.pos, head: "", prev: "", count: 0, sets: Vec::new(), broken: false };
+        while let Some(byte) = self.peek() {
+            match byte {
+                b' ' | b'\t' | b'\r' => self.pos += 1,
+                b'\n' | b'#' => {
+                    if self.line_ends_statement(&mut scan) {
+                        break;
+                    }
+                }
+                b';' if scan.sets.is_empty() => break,
+                b'"' => self.string(&mut scan),
+                b'{' => {
+                    if scan.sets.is_empty() && self.opens_block(&scan) {
+                        return self.open_after(&scan);
+                    }
+                    if self.stack.len() + scan.sets.len() == MAX_DEPTH && !scan.broken {
+                        self.fault(FaultKind::TooDeep, offset(self.pos), offset(self.pos + 1), None);
+                        scan.broken = true;
+                    }
+                    scan.sets.push(offset(self.pos));
+                    self.take(&mut scan, 1);
+                }
+                b'}' => {
+                    if scan.sets.is_empty() || self.closes_outer(&mut scan) {
+                        break;
+                    }
+                    scan.sets.pop();
+                    self.take(&mut scan, 1);
+                }
+                _ => {
+                    let length = words::token_length(self.text.get(self.pos..).unwrap_or_default());
+                    self.take(&mut scan, length);
+                }
+            }
+        }
+        self.finish(scan);
+    }
+
+    fn finish(&mut self, mut scan: Scan<'a>) {
+        if let Some(&brace) = scan.sets.last()
+            && !scan.broken
+        {
+            let here = offset(self.pos.min(self.text.trim_end().len()));
+            self.fault(FaultKind::Unclosed, brace, brace + 1, Some((here, here)));
+            scan.broken = true;
+        }
+        if !scan.broken && BLOCK_WORDS.contains(&scan.head) && self.body_below(scan.start) {
+            let header = (offset(scan.start), offset(scan.end));
+            self.fault(FaultKind::NoBrace, header.1, header.1, Some(header));
+            let (indent, leads_line) = self.indent(scan.start);
+            self.chunk(ChunkKind::Open, scan.start, scan.end);
+            self.stack.push(Open { brace: header.1, indent, leads_line });
+            return;
+        }
+        self.chunk(if scan.broken { ChunkKind::Broken } else { ChunkKind::Statement }, scan.start, scan.end);
+    }
+
+    /// Takes `length` bytes as the next word or sign of the statement.
+    fn take(&mut self, scan: &mut Scan<'a>, length: usize) {
+        let token = self.text.get(self.pos..self.pos + length).unwrap_or_default();
+        if scan.count == 0 {
+            scan.head = token;
+        }
+        scan.prev = token;
+        scan.count += 1;
+        self.pos += length.max(1);
+        scan.end = self.pos;
+    }
+
+    /// Takes a string; one without an end stops at the line's end.
+    fn string(&mut self, scan: &mut Scan<'a>) {
+        let line = self.text.get(self.pos..self.line_end(self.pos)).unwrap_or_default();
+        let inside = line.get(1..).unwrap_or_default();
+        if let Some(length) = inside.find('"') {
+            return self.take(scan, length + 2);
+        }
+        let length = line.trim_end().len();
+        self.fault(FaultKind::OpenString, offset(self.pos), offset(self.pos + length), None);
+        scan.broken = true;
+        self.take(scan, length);
+    }
+
+    /// At a line end or a comment: whether the statement ends here. If not, moves past it.
+    fn line_ends_statement(&mut self, scan: &mut Scan<'a>) -> bool {
+        let line_end = self.line_end(self.pos);
+        let open = !scan.sets.is_empty();
+        if !open && scan.prev != "," {
+            // A block's `{` may stand on the next line.
+            let rest = self.text.get(self.pos..).unwrap_or_default().trim_start();
+            let brace = BLOCK_WORDS.contains(&scan.head) && rest.starts_with('{') && self.peek() == Some(b'\n');
+            if !brace {
+                return true;
+            }
+            self.pos = self.text.len() - rest.len();
+            return false;
+        }
+        let next = self.text.get(line_end + 1..).unwrap_or_default();
+        let next = next.trim_start_matches([' ', '\t', '\r']);
+        let word = next.get(..words::token_length(next)).unwrap_or_default();
+        // Inside braces a statement's word at the start of a line shows that they were never closed.
+        if STATEMENT_WORDS.contains(&word) || (next.starts_with('@') && !open) {
+            if let Some(&brace) = scan.sets.last()
+                && !scan.broken
+            {
+                let at = offset(self.text.len() - next.len());
+                self.fault(FaultKind::Unclosed, brace, brace + 1, Some((at, at + offset(word.len()))));
+                scan.broken = true;
+            }
+            scan.sets.clear();
+            return true;
+        }
+        self.pos = (line_end + 1).min(self.text.len());
+        false
+    }
+
+    /// Whether the `{` at hand opens a block and not a set.
+    fn opens_block(&self, scan: &Scan<'a>) -> bool {
+        match scan.head {
+            "group" | "prefilter" => true,
+            // The second word is the policy's name, whatever it is.
+            "policy" => scan.count <= 2 || !matches!(scan.prev, "on" | "not" | "," | "zone" | "then"),
+            word if STATEMENT_WORDS.contains(&word) => false,
+            word => words::nearest(word, BLOCK_WORDS).is_some() || self.body_follows(self.pos + 1),
+        }
+    }
+
+    fn open_after(&mut self, scan: &Scan<'a>) {
+        self.close_unclosed(scan);
+        self.open(scan.start, scan.end);
+    }
+
+    /// By indentation: a `policy` or `group` that stands as far left as an open block was not meant to be inside.
+    fn close_unclosed(&mut self, scan: &Scan<'a>) {
+        let (indent, leads) = self.indent(scan.start);
+        if !self.by_indent || !leads || !matches!(scan.head, "policy" | "group") {
+            return;
+        }
+        while let Some(open) = self.stack.pop_if(|open| open.leads_line && open.indent >= indent) {
+            let here = (offset(scan.start), offset(scan.start + scan.head.len()));
+            self.fault(FaultKind::Unclosed, open.brace, open.brace + 1, Some(here));
+            self.out.chunks.push(Chunk { kind: ChunkKind::Close, lo: here.0, hi: here.0, newlines: 1 });
+        }
+    }
+
+    /// By indentation: a `}` further left than the statement's line closes the block around, not the set.
+    fn closes_outer(&mut self, scan: &mut Scan<'a>) -> bool {
+        let (indent, leads) = self.indent(self.pos);
+        let (statement, _) = self.indent(scan.start);
+        if !self.by_indent || self.stack.is_empty() || !leads || indent >= statement {
+            return false;
+        }
+        if let Some(&brace) = scan.sets.last()
+            && !scan.broken
+        {
+            self.fault(FaultKind::Unclosed, brace, brace + 1, Some((offset(self.pos), offset(self.pos + 1))));
+        }
+        scan.broken = true;
+        scan.sets.clear();
+        true
+    }
+
+    /// The offset of the first text at or after `from` that is neither blank nor comment.
+    fn next_text(&self, from: usize) -> usize {
+        let mut at = from;
+        loop {
+            let rest = self.text.get(at..).unwrap_or_default().trim_start();
+            at = self.text.len() - rest.len();
+            if !rest.starts_with('#') {
+                return at;
+            }
+            at = self.line_end(at);
+        }
+    }
+
+    /// Whether a statement begins at or after `from`.
+    fn body_follows(&self, from: usize) -> bool {
+        let rest = self.text.get(self.next_text(from)..).unwrap_or_default();
+        let word = rest.get(..words::token_length(rest)).unwrap_or_default();
+        STATEMENT_WORDS.contains(&word) || word == "@"
+    }
+
+    /// Whether the lines after the header at `start` look like its body: a statement, further right.
+    fn body_below(&self, start: usize) -> bool {
+        let below = self.line_end(self.pos);
+        self.body_follows(below) && self.indent(self.next_text(below)).0 > self.indent(start).0
+    }
+}

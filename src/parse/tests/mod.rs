@@ -1,0 +1,5 @@
+//! Tests of the parser as a whole.
+
+mod language;
+mod print;
+mod sketch;

@@ -1,0 +1,225 @@
+//! From the splitter's pieces to the tree: blocks are nested, comments attached, statements parsed one by one.
+
+use super::ast::{Annotation, Ast, Block, Comment, Item, ItemKind, PolicyBlock, Trivia};
+use super::decl::{self, Head};
+use super::grammar::{At, Grammar, Pair, Rule};
+use super::report::Report;
+use super::split::{Chunk, ChunkKind, MAX_DEPTH};
+use super::{explain, lints};
+use crate::diag::Diagnostic;
+use crate::source::{FileId, Span};
+
+/// Parses one statement. A pure function of its text: `at` is the offset of its first byte in the source map.
+pub fn parse_statement(text: &str, at: At) -> Result<ItemKind, Box<Diagnostic>> {
+    parse_as(Rule::statement, text, at, decl::statement)
+}
+
+fn parse_as<T>(
+    entry: Rule,
+    text: &str,
+    at: At,
+    build: impl FnOnce(Pair<'_>, At) -> Option<T>,
+) -> Result<T, Box<Diagnostic>> {
+    match <Grammar as pest::Parser<Rule>>::parse(entry, text) {
+        Ok(mut pairs) => {
+            pairs.next().and_then(|pair| build(pair, at)).ok_or_else(|| Box::new(explain::twice(text, at)))
+        }
+        Err(error) => Err(Box::new(explain::explain(entry, text, at, &error))),
+    }
+}
+
+/// A block that is being filled.
+struct Frame {
+    head: Head,
+    span: Span,
+    trivia: Trivia,
+    items: Vec<Item>,
+}
+
+/// Builds one file's tree.
+pub struct Builder<'a> {
+    text: &'a str,
+    base: u32,
+    report: Report<'a>,
+    stack: Vec<Frame>,
+    items: Vec<Item>,
+    /// Comments that wait for their statement.
+    comments: Vec<Comment>,
+    annotations: Vec<Annotation>,
+    /// Whether a blank line stands before the first annotation that waits.
+    blank_before: Option<bool>,
+    /// What a comment at the end of a line belongs to.
+    last: Option<ChunkKind>,
+}
+
+impl<'a> Builder<'a> {
+    /// A builder for the file whose text begins at `base`.
+    pub fn new(text: &'a str, base: u32, report: Report<'a>) -> Self {
+        Self {
+            text,
+            base,
+            report,
+            stack: Vec::new(),
+            items: Vec::new(),
+            comments: Vec::new(),
+            annotations: Vec::new(),
+            blank_before: None,
+            last: None,
+        }
+    }
+
+    /// Takes all pieces and gives the file's tree.
+    pub fn run(mut self, file: FileId, chunks: &[Chunk]) -> Ast {
+        for chunk in chunks {
+            if self.report.is_full() {
+                break;
+            }
+            match chunk.kind {
+                ChunkKind::Comment => self.comment(*chunk),
+                ChunkKind::Annotation => self.annotation(*chunk),
+                ChunkKind::Statement => self.statement(*chunk),
+                ChunkKind::Broken => self.item(*chunk, ItemKind::Error),
+                ChunkKind::Open => self.open(*chunk),
+                ChunkKind::Close => self.close(*chunk),
+            }
+            self.last = Some(chunk.kind);
+        }
+        self.orphans();
+        let end = Span { lo: self.base, hi: self.base };
+        while !self.stack.is_empty() {
+            self.leave(end);
+        }
+        Ast { file, items: self.items, tail: self.comments }
+    }
+
+    fn span(&self, chunk: Chunk) -> Span {
+        Span { lo: self.base + chunk.lo, hi: self.base + chunk.hi }
+    }
+
+    fn chunk_text(&self, chunk: Chunk) -> &'a str {
+        self.text.get(chunk.lo as usize..chunk.hi as usize).unwrap_or_default()
+    }
+
+    fn comment(&mut self, chunk: Chunk) {
+        let span = self.span(chunk);
+        if chunk.newlines == 0 {
+            let slot = match self.last {
+                Some(ChunkKind::Open) => self.stack.last_mut().map(|frame| &mut frame.trivia.after),
+                Some(ChunkKind::Statement | ChunkKind::Broken) if self.annotations.is_empty() => {
+                    self.items.last_mut().map(|item| &mut item.trivia.after)
+                }
+                _ => None,
+            };
+            if let Some(slot @ None) = slot {
+                *slot = Some(span);
+                return;
+            }
+        }
+        let mut blank_before = chunk.newlines > 1;
+        if let Some(before_annotation) = &mut self.blank_before {
+            // It will be printed above the annotations, and takes their blank line along.
+            blank_before = std::mem::take(before_annotation);
+        }
+        self.comments.push(Comment { span, blank_before });
+    }
+
+    fn annotation(&mut self, chunk: Chunk) {
+        self.blank_before.get_or_insert(chunk.newlines > 1);
+        let at = At(self.base + chunk.lo);
+        match parse_as(Rule::annotation, self.chunk_text(chunk), at, decl::annotation) {
+            Ok(annotation) => self.annotations.push(annotation),
+            Err(diagnostic) => self.report.push(*diagnostic),
+        }
+    }
+
+    fn statement(&mut self, chunk: Chunk) {
+        let kind = match parse_statement(self.chunk_text(chunk), At(self.base + chunk.lo)) {
+            Ok(kind) => kind,
+            Err(diagnostic) => {
+                self.report.push(*diagnostic);
+                ItemKind::Error
+            }
+        };
+        self.item(chunk, kind);
+    }
+
+    /// Adds a statement with what waited for it.
+    fn item(&mut self, chunk: Chunk, mut kind: ItemKind) {
+        match &mut kind {
+            ItemKind::Rule(rule) => rule.annotations = std::mem::take(&mut self.annotations),
+            ItemKind::Default(rule) => rule.annotations = std::mem::take(&mut self.annotations),
+            // It may have been meant as a rule.
+            ItemKind::Error => self.annotations.clear(),
+            _ => self.orphans(),
+        }
+        let trivia = self.trivia(chunk);
+        self.items.push(Item { span: self.span(chunk), trivia, kind });
+    }
+
+    fn trivia(&mut self, chunk: Chunk) -> Trivia {
+        Trivia {
+            blank_before: self.blank_before.take().unwrap_or(chunk.newlines > 1),
+            before: std::mem::take(&mut self.comments),
+            after: None,
+        }
+    }
+
+    /// Reports annotations that no rule follows.
+    fn orphans(&mut self) {
+        self.blank_before = None;
+        for annotation in std::mem::take(&mut self.annotations) {
+            let at = Span { lo: annotation.key.lo.saturating_sub(1), hi: annotation.key.hi };
+            let key = self.text.get((at.lo - self.base) as usize..(at.hi - self.base) as usize).unwrap_or_default();
+            self.report.push(
+                Diagnostic::new(&lints::MISPLACED_ANNOTATION, at, format!("no rule follows `{key}`"))
+                    .help("annotations stand on a line before the rule that they speak of"),
+            );
+        }
+    }
+
+    fn open(&mut self, chunk: Chunk) {
+        self.orphans();
+        let text = self.chunk_text(chunk);
+        let entry = match text.split([' ', '\t', '\r', '\n']).next() {
+            Some("policy") => Rule::policy_head,
+            Some("group") => Rule::group_head,
+            _ => Rule::prefilter_head,
+        };
+        let head = if text.is_empty() {
+            Head::Error
+        } else {
+            parse_as(entry, text, At(self.base + chunk.lo), decl::head).unwrap_or_else(|diagnostic| {
+                self.report.push(*diagnostic);
+                Head::Error
+            })
+        };
+        let trivia = self.trivia(chunk);
+        let outer = std::mem::take(&mut self.items);
+        self.stack.push(Frame { head, span: self.span(chunk), trivia, items: outer });
+    }
+
+    fn close(&mut self, chunk: Chunk) {
+        self.orphans();
+        self.leave(self.span(chunk));
+    }
+
+    /// Ends the innermost block; what is deeper than the limit (which was reported) is left out.
+    fn leave(&mut self, close: Span) {
+        let depth = self.stack.len();
+        let Some(frame) = self.stack.pop() else { return };
+        let items = std::mem::replace(&mut self.items, frame.items);
+        let tail = std::mem::take(&mut self.comments);
+        let span = frame.span.to(close);
+        let block = |name| Block { name, items, tail };
+        let kind = match frame.head {
+            _ if depth > MAX_DEPTH => ItemKind::Error,
+            Head::Policy { name, devices, hook, zones } => {
+                ItemKind::Policy(PolicyBlock { devices, hook, zones, block: block(name) })
+            }
+            Head::Group(name) => ItemKind::Group(block(name)),
+            Head::Prefilter(keyword) => ItemKind::Prefilter(block(keyword)),
+            Head::Error => ItemKind::Error,
+        };
+        self.items.push(Item { span, trivia: frame.trivia, kind });
+    }
+}

@@ -1,0 +1,50 @@
+//! The chain of stages: Source, Ast, Policy, Graph, Program. It stops after a stage that reported an error.
+
+use crate::diag::Diagnostics;
+use crate::emit::linearize::linearize;
+use crate::emit::program::Program;
+use crate::ir::lower::lower;
+use crate::ir::policy::Policy;
+use crate::ir::resolve::{Options, resolve};
+use crate::parse::{Files, LoadError, load};
+use crate::source::SourceMap;
+
+/// What one policy file (with all that it includes) became, as far as it came.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The text.
+    pub map: SourceMap,
+    /// What the stages had to say, in the order of the text.
+    pub diags: Diagnostics,
+    /// What the file means; `None` after an error.
+    pub policy: Option<Policy>,
+    /// What the kernel is to hold; `None` after an error.
+    pub program: Option<Program>,
+}
+
+/// Runs all stages on the policy at `path` (`-` is standard input).
+///
+/// # Errors
+/// [`LoadError`] when a file cannot be read. Mistakes in the policy are no errors here: they are in [`Compiled::diags`].
+pub fn compile(path: &str, files: &dyn Files, options: &Options) -> Result<Compiled, LoadError> {
+    let mut run = Compiled::default();
+    let done = stages(path, files, options, &mut run);
+    run.diags.sort();
+    done.map(|_| run)
+}
+
+fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) -> Result<Option<()>, LoadError> {
+    let asts = load(path, files, &mut run.map, &mut run.diags)?;
+    // Names are looked up even in a file that did not parse as a whole, so that one run reports every mistake.
+    let policy = resolve(&asts, &run.map, options, &mut run.diags);
+    if run.diags.has_errors() {
+        return Ok(None);
+    }
+    let graph = lower(&policy, &run.map);
+    let program = linearize(graph, &policy, &mut run.diags);
+    run.policy = Some(policy);
+    if !run.diags.has_errors() {
+        run.program = Some(program);
+    }
+    Ok(Some(()))
+}

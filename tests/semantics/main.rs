@@ -1,0 +1,193 @@
+//! Two slow, obvious meanings, compared: what the policy says (`ir::eval`) and what its filters do (`emit::eval`).
+//!
+//! Random policies and packets, each case known by its seed. `CTPOLICY_SEMANTICS_CASES=100000` runs more of them,
+//! `CTPOLICY_SEMANTICS_SEED=17` starts elsewhere (a failure prints the seed: with it and `CASES=1` it runs alone).
+
+mod form;
+mod mutants;
+mod packets;
+mod policies;
+mod rng;
+mod shrink;
+
+use std::fmt::Write as _;
+
+use ctpolicy::diag::Diagnostics;
+use ctpolicy::emit::eval::trace;
+use ctpolicy::emit::linearize::linearize;
+use ctpolicy::emit::program::{Attached, Program};
+use ctpolicy::ir::lower::lower;
+use ctpolicy::ir::outcome::{Fate, Origin, Outcome, Translation, is_icmp};
+use ctpolicy::ir::policy::Policy;
+use ctpolicy::source::SourceMap;
+use rng::Rng;
+use shrink::{Case, shrink};
+
+/// Cases that a plain run tries.
+const CASES: u64 = 1_500;
+const PACKETS: usize = 60;
+
+/// The Program of a policy; `None` if the compiler refuses it (too many gotos or chains).
+fn compile(policy: &Policy) -> Option<Program> {
+    let mut diags = Diagnostics::default();
+    let graph = lower(policy, &SourceMap::default());
+    let program = linearize(graph, policy, &mut diags);
+    (!diags.has_errors()).then_some(program)
+}
+
+/// What the compiler is known not to do yet; such packets are left out, and counted.
+fn known_gap(case: &Case, meant: &Outcome) -> bool {
+    let attach = case.attach();
+    let rules = attach.prefilter.iter().chain(&attach.rules);
+    let decides = |ident: u32| move |rule: &&ctpolicy::ir::policy::Rule| rule.info.ident == ident;
+    let pass = match meant.rule {
+        Origin::Rule { ident, .. } => rules.clone().find(decides(ident)).map_or(0, |rule| rule.pass),
+        _ => attach.passes.len().saturating_sub(1),
+    };
+    // A translation on record that only a commit can apply, in another zone than the rule's own; for a helper's
+    // connection also in the rule's own, where a later pass hides the mark that tells of it.
+    let own = attach.passes.get(pass).copied();
+    let hidden = meant.passes.last().map(|(zone, _)| *zone) != own;
+    let icmp = is_icmp(&case.packet);
+    meant.commits.iter().any(|commit| {
+        commit.nat == Some(Translation::OnRecord) && (Some(commit.zone) != own || (hidden && !icmp))
+    })
+}
+
+/// How the two meanings of a packet differ, if they do.
+fn difference(case: &Case, program: &Program) -> Option<String> {
+    let attached = &program.attaches[case.block];
+    let meant = ctpolicy::ir::eval::eval(&case.policy, case.attach(), &case.packet);
+    if known_gap(case, &meant) {
+        return None;
+    }
+    match trace(program, attached, &case.packet) {
+        Ok((done, _)) if done == meant => None,
+        Ok((done, _)) => Some(format!("the policy means\n{meant:#?}\nand its filters do\n{done:#?}")),
+        Err(fault) => Some(format!("the policy means\n{meant:#?}\nbut {fault}")),
+    }
+}
+
+/// A policy and its packets. `Err` holds the smallest failing case as text.
+fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
+    let mut rng = Rng::new(seed);
+    let policy = policies::policy(&mut rng);
+    let Some(program) = compile(&policy) else {
+        tally.refused += 1;
+        return Ok(());
+    };
+    assert_eq!(program.attaches.len(), policy.attaches.len());
+    for block in 0..policy.attaches.len() {
+        if let Some(fault) = form_fault(&program, &program.attaches[block]) {
+            let packet = packets::packet(&mut rng, &policy.attaches[block]);
+            let case = Case { policy, block, packet };
+            let broken = |case: &Case| {
+                compile(&case.policy).is_some_and(|program| form_fault(&program, &program.attaches[case.block]).is_some())
+            };
+            let case = shrink(case, &broken);
+            let small = compile(&case.policy).and_then(|p| form_fault(&p, &p.attaches[case.block])).unwrap_or(fault);
+            return Err(report(seed, &case, &small));
+        }
+        for _ in 0..PACKETS {
+            let packet = packets::packet(&mut rng, &policy.attaches[block]);
+            let case = Case { policy: policy.clone(), block, packet };
+            if difference(&case, &program).is_some() {
+                let fails = |case: &Case| compile(&case.policy).is_some_and(|p| difference(case, &p).is_some());
+                let case = shrink(case, &fails);
+                let text = compile(&case.policy).and_then(|program| difference(&case, &program)).unwrap_or_default();
+                return Err(report(seed, &case, &text));
+            }
+            tally.count(&case);
+        }
+    }
+    Ok(())
+}
+
+fn form_fault(program: &Program, attached: &Attached) -> Option<String> {
+    let faults = form::faults(program, attached);
+    (!faults.is_empty()).then(|| faults.join("\n"))
+}
+
+/// A case as a person reads it, with the filters of its policy.
+fn report(seed: u64, case: &Case, text: &str) -> String {
+    let attach = case.attach();
+    let mut out = format!("seed {seed}: {text}\n\n");
+    let file = (&case.policy.translating, case.policy.nat_bits_used);
+    let _ = writeln!(out, "(translating, nat bits used) {file:?}");
+    let _ = writeln!(out, "{:?}, passes {:?}, default allow {}", attach.hook, attach.passes, attach.default_allow);
+    for (place, rules) in [("prefilter", &attach.prefilter), ("rule", &attach.rules)] {
+        for rule in rules {
+            let words = (rule.snat, rule.dnat, &rule.mark, &rule.label);
+            let states: Vec<_> = rule.states.iter().collect();
+            let _ = writeln!(out, "{place} {} {:?} pass {} {states:?} snat, dnat, mark, label {words:?}", rule.info.ident, rule.verdict, rule.pass);
+            for alt in &rule.alts {
+                let _ = writeln!(out, "    {alt:?}");
+            }
+            let _ = writeln!(out, "    {:?}", rule.actions);
+        }
+    }
+    let _ = writeln!(out, "{:#?}", case.packet);
+    for attached in compile(&case.policy).iter().flat_map(|program| &program.attaches) {
+        for chain in std::iter::once(&attached.entry).chain(&attached.chains) {
+            let _ = writeln!(out, "chain {}: {}", chain.index, chain.title);
+            for f in &chain.filters {
+                let _ = writeln!(out, "  prio {} {:#06x} rule {} {:x?}\n      {:?}", f.prio, f.protocol, f.rule, f.keys, f.actions);
+            }
+        }
+    }
+    out
+}
+
+/// What the cases came to: a suite that only ever sees drops would prove little.
+#[derive(Default)]
+struct Tally {
+    refused: u64,
+    packets: u64,
+    accepted: u64,
+    redirected: u64,
+    committed: u64,
+    translated: u64,
+    by_rule: u64,
+    pended: u64,
+}
+
+impl Tally {
+    fn count(&mut self, case: &Case) {
+        let outcome = ctpolicy::ir::eval::eval(&case.policy, case.attach(), &case.packet);
+        self.packets += 1;
+        self.accepted += u64::from(outcome.verdict == Fate::Accept);
+        self.redirected += u64::from(matches!(outcome.verdict, Fate::Redirect(_)));
+        self.committed += u64::from(!outcome.commits.is_empty());
+        self.translated += u64::from(outcome.commits.iter().any(|commit| commit.nat.is_some()));
+        self.by_rule += u64::from(matches!(outcome.rule, ctpolicy::ir::outcome::Origin::Rule { .. }));
+        self.pended += u64::from(outcome.commits.len() > 1);
+    }
+}
+
+fn number(name: &str, plain: u64) -> u64 {
+    std::env::var(name).ok().map_or(plain, |text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
+
+#[test]
+fn filters_do_what_the_policy_means() {
+    let first = number("CTPOLICY_SEMANTICS_SEED", 1);
+    let cases = number("CTPOLICY_SEMANTICS_CASES", CASES);
+    let mut tally = Tally::default();
+    for seed in first..first + cases {
+        if let Err(text) = run(seed, &mut tally) {
+            panic!("{text}");
+        }
+    }
+    let Tally { refused, packets, accepted, redirected, committed, translated, by_rule, pended } = tally;
+    println!(
+        "{packets} packets: {accepted} accepted, {redirected} redirected, {by_rule} by a rule, {committed} committed, \
+         {translated} translated, {pended} in several zones; {refused} policies refused"
+    );
+    if cases >= CASES {
+        assert!(accepted * 5 > packets, "too few packets are accepted");
+        assert!(by_rule * 5 > packets * 2, "too few packets meet a rule");
+        assert!(committed * 10 > packets && translated * 100 > packets && redirected * 100 > packets);
+        assert!(pended * 200 > packets, "too few packets are committed in several zones");
+        assert!(refused * 20 < cases, "too many policies are refused");
+    }
+}

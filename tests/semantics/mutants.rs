@@ -1,0 +1,293 @@
+//! Bugs planted by hand into the Program of a right compilation: the comparison must see each of them, or it is blind.
+
+use ctpolicy::abi::{eth, ipproto};
+use ctpolicy::emit::program::{Action, Chain, Commit, Control, Ct, Program, Role};
+use ctpolicy::field::{Cond, Field};
+use ctpolicy::ir::policy::{
+    Actions, Alt, Attach, Hook, Limit, Link, Nat, NatBits, NatSide, Out, Policy, Rule, RuleInfo, State, StateSet,
+    Verdict,
+};
+use ctpolicy::source::Span;
+
+use crate::rng::Rng;
+use crate::shrink::Case;
+use crate::{compile, difference, packets};
+
+fn info(ident: u32) -> RuleInfo {
+    RuleInfo {
+        span: Span::default(),
+        policy: "p".to_owned(),
+        position: ident as usize,
+        text: format!("rule {ident}"),
+        annotations: Vec::new(),
+        ident,
+        meaning: u64::from(ident) << 32,
+    }
+}
+
+fn address(field: Field, text: &str, length: u32) -> (Field, Vec<Cond>) {
+    let address: std::net::Ipv4Addr = text.parse().unwrap();
+    let mask = u128::from(u32::MAX << (32 - length));
+    (field, vec![Cond::Bits { value: u128::from(u32::from(address)) & mask, mask }])
+}
+
+fn ip4(sets: &[(Field, Vec<Cond>)]) -> Vec<Alt> {
+    vec![Alt { link: Link::Ip4, vlan: None, not_in: Vec::new(), sets: sets.to_vec() }]
+}
+
+fn tcp(port: u16) -> Vec<(Field, Vec<Cond>)> {
+    let proto = Cond::exact(Field::IpProto, ipproto::TCP.into());
+    vec![(Field::IpProto, vec![proto]), (Field::DstPort, vec![Cond::exact(Field::DstPort, port.into())])]
+}
+
+fn rule(ident: u32, verdict: Verdict, pass: usize, states: &[State], alts: Vec<Alt>, actions: Actions) -> Rule {
+    let states = if states.is_empty() { StateSet::ALL } else { StateSet::of(states) };
+    Rule { info: info(ident), verdict, pass, states, snat: None, dnat: None, mark: None, label: None, alts, actions }
+}
+
+/// Two zones, both translations, a re-marking `continue`, a stateless rule, overlapping drops and allows.
+fn sample() -> Policy {
+    use State::{Established, EstablishedReply, New, Related, RelatedReply};
+    let pool = |side: NatSide| Nat {
+        side,
+        v4: Some(("203.0.113.2".parse().unwrap(), "203.0.113.2".parse().unwrap())),
+        v6: None,
+        ports: None,
+    };
+    let dnat = Actions {
+        nat: vec![(1, pool(NatSide::Destination)), (2, pool(NatSide::Source))],
+        set_mark: Some((0x10, 0xf0)),
+        ..Actions::default()
+    };
+    let marks = Actions { set_mark: Some((1, 0xf)), ..Actions::default() };
+    let clear = Actions { limit: Some(Limit::Packets { rate: 10, burst: 1 }), ..Actions::default() };
+    let redirect = Actions {
+        redirect: Some(Out { device: "wlan0".to_owned(), ingress: false }),
+        mirror: vec![Out { device: "mon0".to_owned(), ingress: false }],
+        ..Actions::default()
+    };
+    let never = [New, Established, EstablishedReply, Related, RelatedReply];
+    let inside = || vec![address(Field::Ipv4Src, "10.0.0.0", 24)];
+    let mut narrow = tcp(80);
+    narrow.insert(1, address(Field::Ipv4Src, "10.0.0.0", 8));
+    let mut stateless = tcp(443);
+    stateless.insert(1, address(Field::Ipv4Src, "10.0.0.0", 24));
+    let rules = vec![
+        rule(1, Verdict::Allow, 1, &[Established, EstablishedReply], ip4(&[]), Actions::default()),
+        rule(2, Verdict::Continue, 0, &never, ip4(&inside()), marks),
+        rule(3, Verdict::AllowStateless, 1, &[], ip4(&stateless), clear),
+        rule(4, Verdict::Drop, 1, &[], ip4(&[address(Field::Ipv4Src, "10.0.0.1", 32)]), Actions::default()),
+        rule(5, Verdict::Allow, 1, &[New, Related], ip4(&narrow), dnat),
+        rule(6, Verdict::Allow, 1, &[], ip4(&inside()), redirect),
+    ];
+    let attach = Attach {
+        name: "p".to_owned(),
+        span: Span::default(),
+        devices: vec!["eth0".to_owned()],
+        hook: Hook::Ingress,
+        passes: vec![2, 1],
+        prefilter: vec![rule(7, Verdict::Drop, 0, &[], ip4(&tcp(22)), Actions::default())],
+        rules,
+        default: info(8),
+        default_allow: false,
+    };
+    Policy {
+        attaches: vec![attach],
+        nat_bits: NatBits::default(),
+        nat_bits_used: true,
+        translating: [1, 2].into(),
+    }
+}
+
+/// How many of the sample's packets tell `program` from the policy's meaning.
+fn told_apart(policy: &Policy, program: &Program) -> usize {
+    let mut rng = Rng::new(7);
+    let differs = |_: &usize| {
+        let packet = packets::packet(&mut rng, &policy.attaches[0]);
+        difference(&Case { policy: policy.clone(), block: 0, packet }, program).is_some()
+    };
+    (0..3000).filter(differs).count()
+}
+
+fn chains(program: &mut Program) -> impl Iterator<Item = &mut Chain> {
+    let attached = &mut program.attaches[0];
+    std::iter::once(&mut attached.entry).chain(&mut attached.chains)
+}
+
+fn commits(program: &mut Program) -> impl Iterator<Item = &mut Commit> {
+    chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions).filter_map(|action| {
+        if let Action::Ct(Ct::Commit(commit), _) = action { Some(commit) } else { None }
+    })
+}
+
+/// Plants a bug in every place where it fits, one at a time; all that a packet can tell must be told.
+/// Returns how many places there were, and in how many the bug was seen.
+fn plant(policy: &Policy, bug: &dyn Fn(&mut Program, usize) -> bool) -> (usize, usize) {
+    let (mut places, mut seen) = (0, 0);
+    for place in 0.. {
+        let mut program = compile(policy).unwrap();
+        if !bug(&mut program, place) {
+            return (places, seen);
+        }
+        places += 1;
+        seen += usize::from(told_apart(policy, &program) > 0);
+    }
+    unreachable!("some place is the last")
+}
+
+/// Every bug of this kind that a packet can tell should be told; in some places it changes nothing (two rules that no
+/// packet fits both), so ask for a fourth.
+fn seen_often(policy: &Policy, name: &str, bug: &dyn Fn(&mut Program, usize) -> bool) {
+    let (places, seen) = plant(policy, bug);
+    assert!(seen > 0 && seen * 4 > places, "{name}: planted in {places} places, seen in {seen}");
+}
+
+#[test]
+fn the_sample_is_right_as_compiled() {
+    let policy = sample();
+    assert_eq!(told_apart(&policy, &compile(&policy).unwrap()), 0);
+}
+
+#[test]
+fn swapped_prios_are_seen() {
+    seen_often(&sample(), "swapped prios", &|program, place| {
+        let mut at = 0;
+        for chain in chains(program) {
+            let mut prios: Vec<u16> = chain.filters.iter().map(|filter| filter.prio).collect();
+            prios.dedup();
+            for pair in prios.windows(2) {
+                if at == place {
+                    for filter in &mut chain.filters {
+                        filter.prio = match filter.prio {
+                            prio if prio == pair[0] => pair[1],
+                            prio if prio == pair[1] => pair[0],
+                            prio => prio,
+                        };
+                    }
+                    return true;
+                }
+                at += 1;
+            }
+        }
+        false
+    });
+}
+
+#[test]
+fn a_missing_last_filter_is_seen() {
+    let policy = sample();
+    let mut program = compile(&policy).unwrap();
+    for chain in &mut program.attaches[0].chains {
+        chain.filters.pop();
+    }
+    assert!(told_apart(&policy, &program) > 0);
+    seen_often(&policy, "missing catch-all", &|program, place| {
+        program.attaches[0].chains.get_mut(place).is_some_and(|chain| chain.filters.pop().is_some())
+    });
+}
+
+#[test]
+fn a_wrong_mask_is_seen() {
+    seen_often(&sample(), "wrong mask", &|program, place| {
+        let keys = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.keys);
+        let mut addresses = keys.filter(|key| key.field == Field::Ipv4Src);
+        let Some(key) = addresses.nth(place) else { return false };
+        if let Cond::Bits { value, mask } = key.cond {
+            let wider = mask & 0xff00_0000 & (mask << 8);
+            key.cond = Cond::Bits { value: value & wider, mask: wider };
+        }
+        true
+    });
+}
+
+/// Takes the `place`-th action of a kind out, and leaves its control.
+fn take_out(program: &mut Program, place: usize, kind: fn(&Action) -> bool) -> bool {
+    let actions = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions);
+    let Some(action) = actions.filter(|action| kind(action)).nth(place) else { return false };
+    if let Action::Ct(_, control) = *action {
+        *action = Action::Gact(control);
+    }
+    true
+}
+
+#[test]
+fn a_missing_clear_is_seen() {
+    seen_often(&sample(), "missing ct clear", &|program, place| {
+        take_out(program, place, |action| matches!(action, Action::Ct(Ct::Clear, _)))
+    });
+}
+
+#[test]
+fn a_missing_commit_is_seen() {
+    seen_often(&sample(), "missing commit", &|program, place| {
+        take_out(program, place, |action| matches!(action, Action::Ct(Ct::Commit(_), _)))
+    });
+}
+
+#[test]
+fn a_wrong_commit_is_seen() {
+    let changes: [(&str, fn(&mut Commit)); 5] = [
+        ("zone", |commit| commit.zone += 1),
+        ("force", |commit| commit.force = !commit.force),
+        ("mark", |commit| commit.mark = Some((0x5000, 0xf000))),
+        ("label", |commit| commit.label = Some((1, 1))),
+        ("translation", |commit| commit.nat = None),
+    ];
+    for (name, change) in changes {
+        let policy = sample();
+        let mut program = compile(&policy).unwrap();
+        commits(&mut program).for_each(change);
+        assert!(told_apart(&policy, &program) > 0, "{name}");
+    }
+}
+
+#[test]
+fn a_pass_that_does_not_translate_is_seen() {
+    let policy = sample();
+    let mut program = compile(&policy).unwrap();
+    for filter in chains(&mut program).flat_map(|chain| &mut chain.filters) {
+        for action in &mut filter.actions {
+            if let Action::Ct(Ct::Track { nat, .. }, _) = action {
+                *nat = false;
+            }
+        }
+    }
+    assert!(told_apart(&policy, &program) > 0);
+}
+
+#[test]
+fn a_lost_limit_or_mirror_is_seen() {
+    let kinds: [fn(&Action) -> bool; 2] =
+        [|action| matches!(action, Action::Police(_)), |action| matches!(action, Action::Mirred(m) if !m.redirect)];
+    for kind in kinds {
+        let policy = sample();
+        let mut program = compile(&policy).unwrap();
+        for filter in chains(&mut program).flat_map(|chain| &mut chain.filters) {
+            filter.actions.retain(|action| !kind(action));
+        }
+        assert!(told_apart(&policy, &program) > 0);
+    }
+}
+
+#[test]
+fn arp_in_conntrack_is_seen() {
+    let policy = sample();
+    let mut program = compile(&policy).unwrap();
+    let track = Action::Ct(Ct::Track { zone: 1, nat: true }, Control::Pipe);
+    for filter in &mut program.attaches[0].entry.filters {
+        if filter.protocol == eth::P_ALL {
+            filter.actions.insert(0, track.clone());
+        }
+    }
+    assert!(told_apart(&policy, &program) > 0);
+}
+
+#[test]
+fn the_wrong_rule_is_seen() {
+    let policy = sample();
+    let mut program = compile(&policy).unwrap();
+    for rule in program.rules.iter_mut().filter(|rule| rule.role == Role::Rule) {
+        rule.ident ^= 1;
+    }
+    assert!(told_apart(&policy, &program) > 0);
+}
