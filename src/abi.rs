@@ -12,6 +12,8 @@ pub mod eth {
     pub const P_ARP: u16 = 0x0806;
     /// An 802.1Q VLAN tag.
     pub const P_8021Q: u16 = 0x8100;
+    /// Lowest value that is an ethertype; below it is a length (`ETH_P_802_3_MIN`).
+    pub const P_802_3_MIN: u16 = 0x0600;
     /// IPv6.
     pub const P_IPV6: u16 = 0x86dd;
 }
@@ -20,18 +22,36 @@ pub mod eth {
 pub mod ipproto {
     /// ICMP.
     pub const ICMP: u8 = 1;
+    /// IGMP.
+    pub const IGMP: u8 = 2;
+    /// IPv4 in IP.
+    pub const IPIP: u8 = 4;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// DCCP.
+    pub const DCCP: u8 = 33;
     /// GRE.
     pub const GRE: u8 = 47;
     /// IPsec ESP.
     pub const ESP: u8 = 50;
+    /// IPsec AH.
+    pub const AH: u8 = 51;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
+    /// OSPF.
+    pub const OSPF: u8 = 89;
+    /// PIM.
+    pub const PIM: u8 = 103;
+    /// VRRP.
+    pub const VRRP: u8 = 112;
+    /// L2TP.
+    pub const L2TP: u8 = 115;
     /// SCTP.
     pub const SCTP: u8 = 132;
+    /// UDP-Lite.
+    pub const UDPLITE: u8 = 136;
 }
 
 /// `TCA_FLOWER_KEY_CT_FLAGS_*`: bits of flower's `ct_state`.
@@ -82,6 +102,9 @@ pub const GOTO_MAX: usize = 16;
 
 /// Longest name of a device, without the final NUL (`IFNAMSIZ - 1`).
 pub const IFNAME_MAX: usize = 15;
+
+/// Longest burst of `act_police`, in nanoseconds at its rate: `tc_police.burst` is a u32 of 64 ns ticks (`PSCHED_SHIFT` 6).
+pub const POLICE_BURST_MAX_NS: u64 = 64 * u32::MAX as u64;
 
 /// Longest action cookie (`TC_COOKIE_MAX_SIZE`).
 pub const COOKIE_MAX: usize = 16;

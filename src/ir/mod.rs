@@ -5,3 +5,4 @@ pub mod graph;
 pub mod lower;
 pub mod outcome;
 pub mod policy;
+pub mod resolve;

@@ -1,0 +1,309 @@
+//! From a draft to the header alternatives: products of conditions, one per kind of frame and protocol.
+
+use std::collections::BTreeMap;
+
+use super::draft::{Draft, IMPOSSIBLE_MATCH};
+use super::protocol::{Frames, Protocols};
+use super::service::PORT_PROTOCOLS;
+use super::{Cx, info};
+use crate::abi::{eth, ipproto};
+use crate::diag::Diagnostic;
+use crate::field::value::{Intervals, ones, prefixes};
+use crate::field::{Cond, Field};
+use crate::ir::policy::{Alt, Link};
+use crate::source::Span;
+
+/// Which IP versions a rule cannot speak of, each with the part of the rule that says so: IPv4, IPv6.
+pub type Excluded = [Option<Span>; 2];
+
+/// The alternatives; `None` after reporting that there are none.
+pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>> {
+    let frames = frames(draft, cx)?;
+    let mut excluded = [None, None];
+    exclude(&mut excluded, [frames.ip4.is_empty(), frames.ip6.is_empty()], draft.frames.as_ref().or(None).map(|(_, span)| *span));
+    for (addrs, span) in [&draft.src, &draft.dst].into_iter().flatten() {
+        exclude(&mut excluded, [addrs.v4.is_empty(), addrs.v6.is_empty()], Some(*span));
+    }
+    for (slot, span) in excluded.iter_mut().zip(pool) {
+        *slot = slot.or(span);
+    }
+    if let (false, Some(span), Some((_, words))) = (frames.ether.is_empty(), draft.ip_only, &draft.frames) {
+        let message = format!("{} also means frames that are no IP packets, which have no {}", cx.quote(*words), cx.quote(span));
+        let finding = Diagnostic::new(&IMPOSSIBLE_MATCH, span, message).because(*words, "this is more than IP");
+        cx.report(finding.help("write a rule of its own for what is not IP"));
+        return None;
+    }
+    if let ([Some(no_v4), Some(no_v6)], true) = (excluded, frames.ether.is_empty()) {
+        report_no_family(no_v4, no_v6, cx);
+        return None;
+    }
+    ports_have_protocols(draft, &frames, excluded, cx)?;
+    let mut alts = Vec::new();
+    for (link, protocols, without) in [(Link::Ip4, frames.ip4, excluded[0]), (Link::Ip6, frames.ip6, excluded[1])] {
+        if without.is_none() {
+            ip_alternatives(draft, link, protocols, &mut alts);
+        }
+    }
+    let bare = common(draft, None);
+    alts.extend(frames.ether.iter().map(|ethertype| finish(draft, Link::Ether(*ethertype), bare.clone())));
+    Some(alts)
+}
+
+fn exclude(excluded: &mut Excluded, empty: [bool; 2], span: Option<Span>) {
+    for (slot, empty) in excluded.iter_mut().zip(empty) {
+        if empty && slot.is_none() {
+            *slot = span;
+        }
+    }
+}
+
+/// The frames that protocol words and services leave.
+fn frames(draft: &Draft, cx: &mut Cx<'_>) -> Option<Frames> {
+    let mut frames = draft.frames.as_ref().map_or(Frames::IP, |(frames, _)| frames.clone());
+    let Some((service, span)) = &draft.service else { return Some(frames) };
+    let dport = draft.dport.as_ref().map(|(ports, _)| ports);
+    let mut wanted = if service.others { Protocols::ALL } else { Protocols::default() };
+    for (protocol, ports) in PORT_PROTOCOLS.into_iter().zip(&service.ports) {
+        let one = Protocols::one(protocol);
+        let some = dport.map_or(!ports.is_empty(), |asked| !asked.intersect(ports).is_empty());
+        wanted = if some { wanted.or(one) } else { wanted.and(one.complement()) };
+    }
+    (frames.ip4, frames.ip6) = (frames.ip4.and(wanted), frames.ip6.and(wanted));
+    if frames.ip4.is_empty() && frames.ip6.is_empty() {
+        let other = draft.frames.as_ref().map(|(_, span)| *span).filter(|_| !wanted.is_empty());
+        let other = other.or(draft.dport.as_ref().map(|(_, span)| *span)).unwrap_or(*span);
+        let (first, second) = if other < *span { (other, *span) } else { (*span, other) };
+        cx.report(super::draft::contradiction(first, second, cx));
+        return None;
+    }
+    Some(frames)
+}
+
+fn report_no_family(no_v4: Span, no_v6: Span, cx: &mut Cx<'_>) {
+    let (only_v6, only_v4) = (cx.quote(no_v4), cx.quote(no_v6));
+    let message = format!("the rule speaks of no IP version: {only_v4} is IPv4, {only_v6} is IPv6");
+    let (primary, other, text) = if no_v4 > no_v6 { (no_v4, no_v6, "this is IPv4") } else { (no_v6, no_v4, "this is IPv6") };
+    let finding = Diagnostic::new(&super::draft::NO_FAMILY, primary, message).because(other, text);
+    cx.report(finding.help("write one rule for IPv4 and one for IPv6, each with its own addresses"));
+}
+
+/// Ports need TCP, UDP or SCTP and nothing else.
+fn ports_have_protocols(draft: &Draft, frames: &Frames, excluded: Excluded, cx: &mut Cx<'_>) -> Option<()> {
+    let (ports, span) = match (&draft.sport, &draft.dport) {
+        (Some((_, span)), None) | (None | Some(_), Some((_, span))) => (true, *span),
+        (None, None) => (false, Span::default()),
+    };
+    let with_ports = PORT_PROTOCOLS.into_iter().fold(Protocols::default(), |all, protocol| all.or(Protocols::one(protocol)));
+    let fits = |protocols: Protocols| protocols.and(with_ports.complement()).is_empty();
+    let good = [(frames.ip4, excluded[0]), (frames.ip6, excluded[1])].into_iter().all(|(set, out)| out.is_some() || fits(set));
+    if !ports || good {
+        return Some(());
+    }
+    let words = info::one_line(cx.text(span));
+    let finding = match &draft.frames {
+        Some((_, protocol)) => {
+            let message = format!("{} has packets without ports", cx.quote(*protocol));
+            Diagnostic::new(&super::draft::PORT_WITHOUT_PROTOCOL, span, message).because(*protocol, "this is not just tcp, udp or sctp")
+        }
+        None => Diagnostic::new(&super::draft::PORT_WITHOUT_PROTOCOL, span, "a port without `tcp`, `udp` or `sctp`"),
+    };
+    let example = if words.contains("port") { words } else { format!("port {words}") };
+    cx.report(finding.help(format!("name the protocol: `tcp {example}`, or `{{ tcp, udp }} {example}`")));
+    None
+}
+
+/// Conditions on fields that any protocol has.
+fn common(draft: &Draft, link: Option<Link>) -> Vec<(Field, Vec<Cond>)> {
+    let mut sets = Vec::new();
+    if let Some((devices, _)) = draft.arrival.as_ref().filter(|(devices, _)| !devices.negated) {
+        let conds = devices.names.iter().map(|name| Cond::exact(Field::InDev, device_value(name)));
+        sets.push((Field::InDev, conds.collect()));
+    }
+    prefix_set(&mut sets, Field::EthSrc, draft.smac.as_ref().map(|(macs, _)| macs), 0);
+    prefix_set(&mut sets, Field::EthDst, draft.dmac.as_ref().map(|(macs, _)| macs), 0);
+    let (src, dst) = (draft.src.as_ref().map(|(addrs, _)| addrs), draft.dst.as_ref().map(|(addrs, _)| addrs));
+    match link {
+        Some(Link::Ip4) => {
+            prefix_set(&mut sets, Field::Ipv4Src, src.map(|addrs| &addrs.v4), 0);
+            prefix_set(&mut sets, Field::Ipv4Dst, dst.map(|addrs| &addrs.v4), 0);
+        }
+        Some(Link::Ip6) => {
+            prefix_set(&mut sets, Field::Ipv6Src, src.map(|addrs| &addrs.v6), 0);
+            prefix_set(&mut sets, Field::Ipv6Dst, dst.map(|addrs| &addrs.v6), 0);
+        }
+        Some(Link::Ether(_)) | None => return sets,
+    }
+    prefix_set(&mut sets, Field::IpTos, draft.dscp.as_ref().map(|(classes, _)| classes), 2);
+    prefix_set(&mut sets, Field::IpTtl, draft.ttl.as_ref().map(|(ttls, _)| ttls), 0);
+    if let Some((pieces, _)) = &draft.fragment {
+        sets.push((Field::IpFlags, super::masked::conditions(pieces)));
+    }
+    sets
+}
+
+/// Adds the fewest prefixes that make up the set; nothing where it is everything. The value stands `shift` bits up in the field.
+fn prefix_set(sets: &mut Vec<(Field, Vec<Cond>)>, field: Field, values: Option<&Intervals>, shift: u8) {
+    let Some(values) = values else { return };
+    let bits = field.row().bits - shift;
+    if values.list() == [(0, ones(bits))] {
+        return;
+    }
+    let mut conds = Vec::with_capacity(values.list().len());
+    for (lo, hi) in values.list() {
+        if lo == hi {
+            conds.push(Cond::Bits { value: lo << shift, mask: ones(bits) << shift });
+        } else {
+            conds.extend(prefixes(*lo, *hi, bits).into_iter().map(|(value, mask)| Cond::Bits { value: value << shift, mask: mask << shift }));
+        }
+    }
+    sets.push((field, conds));
+}
+
+/// A device's name as the value of [`Field::InDev`]: 16 bytes, padded with NUL.
+fn device_value(name: &str) -> u128 {
+    let mut bytes = [0u8; 16];
+    for (slot, byte) in bytes.iter_mut().zip(name.bytes()) {
+        *slot = byte;
+    }
+    u128::from_be_bytes(bytes)
+}
+
+fn finish(draft: &Draft, link: Link, mut sets: Vec<(Field, Vec<Cond>)>) -> Alt {
+    sets.sort_by_key(|(field, _)| *field);
+    let vlan = draft.vlan.as_ref().map(|(ids, _)| {
+        let numbers = ids.list().iter().flat_map(|(lo, hi)| *lo..=*hi);
+        numbers.filter_map(|id| u16::try_from(id).ok()).collect()
+    });
+    let not_in = draft.arrival.as_ref().filter(|(devices, _)| devices.negated);
+    let not_in = not_in.map(|(devices, _)| devices.names.iter().cloned().collect()).unwrap_or_default();
+    Alt { link, vlan, not_in, sets }
+}
+
+/// One alternative for all protocols without conditions of their own, one or more for each other protocol.
+fn ip_alternatives(draft: &Draft, link: Link, protocols: Protocols, alts: &mut Vec<Alt>) {
+    let base = common(draft, Some(link));
+    let ports = draft.sport.is_some() || draft.dport.is_some() || draft.service.is_some();
+    let messages = match link {
+        Link::Ip4 => draft.icmp.as_ref().map(|(messages, _)| (ipproto::ICMP, messages)),
+        _ => draft.icmp6.as_ref().map(|(messages, _)| (ipproto::ICMPV6, messages)),
+    };
+    let own = |protocol: u8| {
+        ports && PORT_PROTOCOLS.contains(&protocol)
+            || draft.flags.is_some() && protocol == ipproto::TCP
+            || messages.is_some_and(|(icmp, _)| icmp == protocol)
+    };
+    let rest = PORT_PROTOCOLS
+        .into_iter()
+        .chain(messages.map(|(icmp, _)| icmp))
+        .filter(|protocol| own(*protocol))
+        .fold(protocols, |rest, protocol| rest.and(Protocols::one(protocol).complement()));
+    if rest == Protocols::ALL {
+        alts.push(finish(draft, link, base.clone()));
+    } else if !rest.is_empty() {
+        let conds = rest.iter().map(|protocol| Cond::exact(Field::IpProto, protocol.into())).collect();
+        alts.push(finish(draft, link, with(&base, vec![(Field::IpProto, conds)])));
+    }
+    for protocol in protocols.iter().filter(|protocol| !rest.contains(*protocol)) {
+        let proto = (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
+        match messages.filter(|(icmp, _)| *icmp == protocol) {
+            Some((_, messages)) => {
+                let parts = message_sets(messages).into_iter();
+                alts.extend(parts.map(|part| finish(draft, link, with(&base, [vec![proto.clone()], part].concat()))));
+            }
+            None => alts.push(finish(draft, link, with(&base, transport(draft, protocol, proto)))),
+        }
+    }
+}
+
+fn with(base: &[(Field, Vec<Cond>)], more: Vec<(Field, Vec<Cond>)>) -> Vec<(Field, Vec<Cond>)> {
+    base.iter().cloned().chain(more).collect()
+}
+
+/// Protocol, ports and flags of TCP, UDP or SCTP.
+fn transport(draft: &Draft, protocol: u8, proto: (Field, Vec<Cond>)) -> Vec<(Field, Vec<Cond>)> {
+    let mut sets = vec![proto];
+    let service = draft.service.as_ref().and_then(|(service, _)| service.ports_of(protocol));
+    let dport = match (draft.dport.as_ref().map(|(ports, _)| ports), service) {
+        (Some(asked), Some(service)) => Some(asked.intersect(service)),
+        (asked, service) => asked.or(service).cloned(),
+    };
+    let sport = draft.sport.as_ref().map(|(ports, _)| ports);
+    let (sport, dport) = ports(sport, dport.as_ref());
+    sets.extend(sport.map(|conds| (Field::SrcPort, conds)));
+    sets.extend(dport.map(|conds| (Field::DstPort, conds)));
+    if let Some((pieces, _)) = draft.flags.as_ref().filter(|_| protocol == ipproto::TCP) {
+        sets.push((Field::TcpFlags, super::masked::conditions(pieces)));
+    }
+    sets
+}
+
+/// Conditions on both ports. A filter with a range at one end and a single value at the other matches wrongly on kernels before 2025 (the
+/// flow dissector fills one of the two keys only), so with ports at both ends ranges become masked values, unless there are only ranges.
+fn ports(src: Option<&Intervals>, dst: Option<&Intervals>) -> (Option<Vec<Cond>>, Option<Vec<Cond>>) {
+    let whole = |ports: &&Intervals| ports.list() != [(0, ones(16))];
+    let (src, dst) = (src.filter(whole), dst.filter(whole));
+    let ranges = |ports: &Intervals| ports.list().iter().filter(|(lo, hi)| lo != hi).count();
+    let masks = match (src, dst) {
+        (Some(src), Some(dst)) => {
+            let all = src.list().len() + dst.list().len();
+            let some = ranges(src) + ranges(dst);
+            some > 0 && some < all
+        }
+        _ => false,
+    };
+    let conds = |ports: &Intervals| ports.list().iter().flat_map(|(lo, hi)| port_conds(*lo, *hi, masks)).collect();
+    (src.map(conds), dst.map(conds))
+}
+
+fn port_conds(lo: u128, hi: u128, masks: bool) -> Vec<Cond> {
+    match (u16::try_from(lo), u16::try_from(hi)) {
+        (Ok(lo), Ok(hi)) if lo != hi && !masks => vec![Cond::Range { lo, hi }],
+        _ => prefixes(lo, hi, 16).into_iter().map(|(value, mask)| Cond::Bits { value, mask }).collect(),
+    }
+}
+
+/// Type and code conditions: one product for all types with the same codes.
+fn message_sets(messages: &super::icmp::Messages) -> Vec<Vec<(Field, Vec<Cond>)>> {
+    let mut by_codes: BTreeMap<&[(u128, u128)], (Vec<(u128, u128)>, &Intervals)> = BTreeMap::new();
+    for (kind, codes) in messages {
+        let kind = u128::from(*kind);
+        by_codes.entry(codes.list()).or_insert_with(|| (Vec::new(), codes)).0.push((kind, kind));
+    }
+    let mut products: Vec<_> = by_codes
+        .into_values()
+        .map(|(types, codes)| {
+            let mut sets = Vec::new();
+            prefix_set(&mut sets, Field::IcmpType, Some(&Intervals::new(types)), 0);
+            prefix_set(&mut sets, Field::IcmpCode, Some(codes), 0);
+            sets
+        })
+        .collect();
+    products.sort();
+    products
+}
+
+/// Whether the alternative can match nothing but ARP, or nothing but neighbour discovery and MLD.
+#[must_use]
+pub fn only_implicit(alt: &Alt) -> bool {
+    if alt.vlan.is_some() {
+        return false;
+    }
+    let of = |field: Field| alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice());
+    match alt.link {
+        Link::Ether(ethertype) => ethertype == eth::P_ARP,
+        Link::Ip4 => false,
+        Link::Ip6 => {
+            let icmp = of(Field::IpProto) == Some(&[Cond::exact(Field::IpProto, ipproto::ICMPV6.into())]);
+            let allowed = |kind: u8| of(Field::IcmpType).is_some_and(|conds| conds.iter().any(|cond| cond.matches(kind.into())));
+            icmp && of(Field::IcmpType).is_some()
+                && (0..=255u8).filter(|kind| allowed(*kind)).all(super::catalogue::is_neighbour_discovery)
+        }
+    }
+}
+
+/// Filters that the product of all conditions makes.
+#[must_use]
+pub fn filters(alt: &Alt) -> u64 {
+    let vlans = alt.vlan.as_ref().map_or(1, Vec::len);
+    alt.sets.iter().map(|(_, conds)| conds.len()).chain([vlans]).fold(1, |product, count| product.saturating_mul(count as u64))
+}

@@ -1,0 +1,143 @@
+//! What only shows when a rule is whole, or when a policy's rules stand side by side.
+
+use super::Cx;
+use super::alts::{filters, only_implicit};
+use super::rule::{Place, Stage};
+use crate::abi::{eth, ipproto};
+use crate::diag::Diagnostic;
+use crate::field::{Cond, Field};
+use crate::ir::policy::{Alt, Attach, Link, Rule, State, Verdict};
+
+crate::declare_lints! {
+    /// A rule that can only match what is accepted before it.
+    pub ACCEPTED_BEFORE: Error = "accepted-before", "a rule that can only match ARP or neighbour discovery, after conntrack",
+        "In a tracked policy ARP, IPv6 neighbour discovery and MLD are accepted before conntrack, which would drop the one and call the others \
+         invalid. A rule after conntrack never sees them.\n\nExample:\n\n    \
+         policy p on eth0 ingress zone 1 {\n        drop arp\n        default drop\n    }\n\nRemedy: move the rule into `prefilter { ... }`, \
+         which decides first.";
+    /// A rule that becomes too many filters.
+    pub TOO_MANY_FILTERS: Error = "too-many-filters", "a rule that becomes more than 1,000,000 filters",
+        "A filter compares each field with one value, so sets multiply: 1,000 sources and 1,000 destinations are a million filters.\n\n\
+         Remedy: write prefixes and ranges that cover more, or several rules with `continue` and a mark.";
+    /// A drop by port that fragments pass.
+    pub FRAGMENTS_PASS: Warning = "fragments-pass", "a `drop` by port, where fragments have no ports",
+        "Before conntrack, and in policies without it, the kernel sees no ports in any fragment, not even in the first. What is dropped by \
+         port passes in fragments.\n\nExample:\n\n    prefilter { drop udp to port 53 }\n\nRemedy: drop fragments too, in the same place: \
+         `drop fragment any`; or track connections, which puts fragments together.";
+    /// A policy that redirects everything but ARP and ND.
+    pub NEIGHBOURS_NOT_REDIRECTED: Warning = "neighbours-not-redirected", "a policy that redirects all it allows, but not ARP and neighbour discovery",
+        "ARP and neighbour discovery are accepted by themselves, not redirected. Where a policy sends all it allows out of another device, the \
+         two sides then cannot find each other's hardware address.\n\nExample:\n\n    \
+         policy a on port0 ingress zone 1 {\n        allow from any, redirect to port1\n        default drop\n    }\n\n\
+         Remedy: `prefilter { allow arp, redirect to port1; allow icmp6 type 133-136, redirect to port1 }`.";
+    /// An allow that accepts invalid packets.
+    pub INVALID_ALLOWED: Note = "invalid-allowed", "an `allow` without a state word also accepts invalid packets",
+        "A rule without a state word matches packets in every state, `invalid` ones too: packets that belong to no connection and begin none. \
+         Rules that translate, set or commit leave them out by themselves.\n\nExample:\n\n    \
+         policy p on eth0 ingress zone 1 {\n        allow tcp to port 22\n        default drop\n    }\n\n\
+         Remedy: `drop invalid` before it, or `allow new tcp to port 22`.";
+}
+
+/// Filters a rule may become: a kernel takes minutes for more, and a product that large is a slip.
+const FILTERS_MAX: u64 = 1_000_000;
+
+/// Looks at one rule; false after reporting an error.
+pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
+    let lists = [&rule.mark, &rule.label].into_iter().flatten().fold(1u64, |all, conds| all.saturating_mul(conds.len() as u64));
+    let all = rule.alts.iter().fold(0u64, |sum, alt| sum.saturating_add(filters(alt))).saturating_mul(lists);
+    if all > FILTERS_MAX {
+        let message = format!("this rule becomes {all} filters, and {FILTERS_MAX} is the most");
+        cx.report(Diagnostic::new(&TOO_MANY_FILTERS, rule.info.span, message).help("write prefixes and ranges that cover more"));
+        return false;
+    }
+    if place.stage == Stage::Tracked && !place.scope.loose && rule.alts.iter().all(only_implicit) {
+        let arp = rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP));
+        let what = if arp { "ARP is" } else { "neighbour discovery and MLD are" };
+        let message = format!("{what} accepted before conntrack, so this rule never matches");
+        cx.report(Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help("move the rule into `prefilter { ... }`"));
+        return false;
+    }
+    true
+}
+
+/// Looks at a policy's rules side by side.
+pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
+    fragments_pass(&attach.prefilter, cx);
+    if attach.tracked() {
+        invalid_allowed(attach, cx);
+    } else {
+        fragments_pass(&attach.rules, cx);
+    }
+    neighbours_not_redirected(attach, cx);
+}
+
+fn conds(alt: &Alt, field: Field) -> Option<&[Cond]> {
+    alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+}
+
+/// Drops by port, unless some rule of the same list drops fragments.
+fn fragments_pass(rules: &[Rule], cx: &mut Cx<'_>) {
+    let by = |field: Field| move |alt: &Alt| conds(alt, field).is_some();
+    let drops = || rules.iter().filter(|rule| rule.verdict == Verdict::Drop);
+    let on_fragments = |alt: &Alt| conds(alt, Field::IpFlags).is_some_and(|conds| conds.iter().any(|cond| cond.matches(1)));
+    if drops().any(|rule| rule.alts.iter().any(on_fragments)) {
+        return;
+    }
+    for rule in drops().filter(|rule| rule.alts.iter().any(|alt| by(Field::SrcPort)(alt) || by(Field::DstPort)(alt))) {
+        let finding = Diagnostic::new(&FRAGMENTS_PASS, rule.info.span, "fragments have no ports here, so this drop lets them pass");
+        cx.report(finding.help("drop them too: `drop fragment any`"));
+    }
+}
+
+/// The first `allow` that accepts invalid packets by saying nothing of states.
+fn invalid_allowed(attach: &Attach, cx: &mut Cx<'_>) {
+    // A rule that decides about every invalid IP packet in one of the passes.
+    let decides = |rule: &Rule| {
+        let plain = rule.mark.is_none() && rule.label.is_none() && rule.snat.is_none() && rule.dnat.is_none() && rule.actions.limit.is_none();
+        let whole = |link: Link| rule.alts.iter().any(|alt| alt.link == link && alt.vlan.is_none() && alt.not_in.is_empty() && alt.sets.is_empty());
+        rule.verdict != Verdict::Continue
+            && rule.states.contains(State::Invalid)
+            && plain
+            && whole(Link::Ip4)
+            && whole(Link::Ip6)
+    };
+    for rule in &attach.rules {
+        let ip = rule.alts.iter().any(|alt| !matches!(alt.link, Link::Ether(_)));
+        let silent = rule.states.contains(State::Untracked) && rule.states.contains(State::Invalid);
+        if rule.verdict == Verdict::Allow && silent && ip {
+            let finding = Diagnostic::new(&INVALID_ALLOWED, rule.info.span, "this rule also accepts `invalid` packets");
+            cx.report(finding.help("write `drop invalid` before it, or a state word in it"));
+            return;
+        }
+        if decides(rule) {
+            return;
+        }
+    }
+}
+
+fn neighbours_not_redirected(attach: &Attach, cx: &mut Cx<'_>) {
+    let allows = || attach.rules.iter().filter(|rule| matches!(rule.verdict, Verdict::Allow | Verdict::AllowStateless));
+    let redirects = |rule: &Rule| rule.actions.redirect.is_some();
+    let Some(first) = allows().next() else { return };
+    if attach.default_allow || !allows().all(redirects) {
+        return;
+    }
+    let deciding = if attach.tracked() { attach.prefilter.iter().chain([].iter()) } else { attach.prefilter.iter().chain(attach.rules.iter()) };
+    let deciding: Vec<&Rule> = deciding.collect();
+    let speaks = |link: Link| allows().any(|rule| rule.alts.iter().any(|alt| alt.link == link));
+    let arp = deciding.iter().any(|rule| rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP)));
+    let discovery = |alt: &Alt| {
+        let icmp = Cond::exact(Field::IpProto, ipproto::ICMPV6.into());
+        alt.link == Link::Ip6 && conds(alt, Field::IpProto).is_none_or(|conds| conds.contains(&icmp))
+    };
+    let nd = deciding.iter().any(|rule| rule.alts.iter().any(discovery));
+    let missing = match (speaks(Link::Ip4) && !arp, speaks(Link::Ip6) && !nd) {
+        (true, true) => "ARP and neighbour discovery",
+        (true, false) => "ARP",
+        (false, true) => "neighbour discovery",
+        (false, false) => return,
+    };
+    let message = format!("the policy redirects all that it allows, but {missing} stays on this device");
+    let finding = Diagnostic::new(&NEIGHBOURS_NOT_REDIRECTED, attach.span, message).because(first.info.span, "this is redirected");
+    cx.report(finding.help("redirect it too, in `prefilter { allow arp, redirect to DEV }`"));
+}

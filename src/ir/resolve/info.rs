@@ -1,0 +1,175 @@
+//! What identifies a rule: position, text, annotations, hashes.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+use super::hash::{Fnv64, fnv32};
+use super::header::Scope;
+use super::{Cx, words};
+use crate::diag::Diagnostic;
+use crate::ir::policy::{Rule, RuleInfo};
+use crate::parse::ast::Annotation;
+use crate::source::Span;
+
+crate::declare_lints! {
+    /// An annotation that means nothing.
+    pub UNKNOWN_ANNOTATION: Warning = "unknown-annotation", "an annotation with an unknown key",
+        "The keys are `@id`, `@owner`, `@ticket`, `@until` and `@note`. Others are kept and shown, but nothing looks at them.\n\nExample:\n\n    \
+         @untill 2027-06-30\n    allow tcp to port 8080\n\nRemedy: correct the key; free text goes into `@note \"...\"`.";
+    /// An `@until` that is no date.
+    pub BAD_DATE: Error = "bad-date", "an `@until` that is no date",
+        "A date is written year-month-day.\n\nExample:\n\n    @until 30.6.2027\n    allow tcp to port 8080\n\nRemedy: `@until 2027-06-30`.";
+    /// One `@id` on two rules of a policy.
+    pub DUPLICATE_ID: Error = "duplicate-id", "one `@id` on two rules of a policy",
+        "The id is what `plan`, `status` and counters know a rule by, so within a policy it belongs to one rule. A group with ids can be used \
+         once in a policy.\n\nExample:\n\n    @id web\n    allow tcp to port 80\n    @id web\n    allow tcp to port 443\n\n\
+         Remedy: give each rule an id of its own.";
+}
+
+/// Keys that mean something.
+const KEYS: [&str; 5] = ["id", "owner", "ticket", "until", "note"];
+
+/// Words on one line with single blanks; comments are left out.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut quoted, mut comment, mut blank) = (false, false, false);
+    for letter in text.chars() {
+        match letter {
+            '\n' => comment = false,
+            '"' if !comment => quoted = !quoted,
+            '#' if !quoted => comment = true,
+            _ => {}
+        }
+        if comment {
+            continue;
+        }
+        if letter.is_whitespace() && !quoted {
+            blank = true;
+            continue;
+        }
+        if std::mem::take(&mut blank) && !out.is_empty() {
+            out.push(' ');
+        }
+        out.push(letter);
+    }
+    out
+}
+
+/// Rule infos of one policy, in order.
+pub struct Infos<'s, 'a> {
+    scope: &'s Scope<'a>,
+    position: usize,
+    ids: BTreeMap<&'a str, Span>,
+}
+
+impl<'s, 'a> Infos<'s, 'a> {
+    /// For the rules of this policy.
+    pub fn new(scope: &'s Scope<'a>) -> Self {
+        Self { scope, position: 0, ids: BTreeMap::new() }
+    }
+
+    /// The next rule's; its meaning is filled in by [`meaning`].
+    pub fn next(&mut self, span: Span, text: String, annotations: &[Annotation], cx: &mut Cx<'a>) -> RuleInfo {
+        self.position += 1;
+        let id = self.annotations(annotations, cx);
+        let ident = match id {
+            Some(id) => fnv32(&format!("@id:{id}")),
+            None => fnv32(&format!("{}/{}", self.scope.name, self.position)),
+        };
+        let pair = |note: &Annotation| (cx.text(note.key).to_owned(), cx.text(note.value).to_owned());
+        RuleInfo {
+            span,
+            policy: self.scope.name.to_owned(),
+            position: self.position,
+            text,
+            annotations: annotations.iter().map(pair).collect(),
+            ident,
+            meaning: 0,
+        }
+    }
+
+    fn annotations(&mut self, annotations: &[Annotation], cx: &mut Cx<'a>) -> Option<&'a str> {
+        let mut id = None;
+        for note in annotations {
+            let (key, value) = (cx.text(note.key), cx.text(note.value));
+            match key {
+                "id" => {
+                    if let Some(first) = self.ids.get(value) {
+                        let finding = Diagnostic::new(&DUPLICATE_ID, note.value, format!("a second rule with the id `{value}`"));
+                        let help = "give each rule an id of its own; a group with ids is used once in a policy";
+                        cx.report(finding.because(*first, "the first is here").help(help));
+                    }
+                    self.ids.insert(value, note.value);
+                    id = Some(value);
+                }
+                "until" if !is_date(value) => {
+                    let finding = Diagnostic::new(&BAD_DATE, note.value, format!("`{value}` is no date"));
+                    cx.report(finding.help("write year-month-day: `@until 2027-06-30`"));
+                }
+                _ if !KEYS.contains(&key) => {
+                    let finding = Diagnostic::new(&UNKNOWN_ANNOTATION, note.key, format!("nothing looks at `@{key}`"));
+                    let near = words::nearest(key, KEYS).map(|near| words::did_you_mean(&format!("@{near}")));
+                    cx.report(finding.help(near.unwrap_or_else(|| format!("the keys are `@{}`", KEYS.join("`, `@")))));
+                }
+                _ => {}
+            }
+        }
+        id
+    }
+}
+
+/// `2027-06-30`
+fn is_date(text: &str) -> bool {
+    let digits = |part: &str, length: usize| (part.len() == length && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u32>().ok()).flatten();
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next(), parts.next(), parts.next());
+    let date = || Some((digits(year?, 4)?, digits(month?, 2)?, digits(day?, 2)?));
+    let Some((year, month, day)) = date().filter(|_| parts.next().is_none()) else { return false };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => 0,
+    };
+    (1..=days).contains(&day)
+}
+
+/// Hash of all that changes what the rule does: the same for the same meaning, wherever and however it is written.
+#[must_use]
+pub fn meaning(rule: &Rule, zone: Option<u16>, prefilter: bool) -> u64 {
+    let Rule { info: _, verdict, pass: _, states, snat, dnat, mark, label, alts, actions } = rule;
+    let mut hasher = Fnv64::default();
+    (verdict, zone, prefilter, states, snat, dnat).hash(&mut hasher);
+    (mark, label, alts, actions).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Hash of what a `default` means.
+#[must_use]
+pub fn default_meaning(allow: bool) -> u64 {
+    let mut hasher = Fnv64::default();
+    ("default", allow).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_on_one_line_has_no_comments() {
+        assert_eq!(one_line("allow  from {\n  10.0.0.1, # one\n  10.0.0.2 # two\n}"), "allow from { 10.0.0.1, 10.0.0.2 }");
+        assert_eq!(one_line("drop from file \"a  #b.txt\" # c"), "drop from file \"a  #b.txt\"");
+    }
+
+    #[test]
+    fn dates() {
+        assert!(is_date("2027-06-30") && is_date("2028-02-29"));
+        for wrong in ["30.6.2027", "2027-6-30", "2027-13-01", "2027-02-29", "2027-06-31", "2027-06-30-", "+027-06-30", ""] {
+            assert!(!is_date(wrong), "{wrong}");
+        }
+    }
+}
