@@ -9,7 +9,8 @@ mod golden {
     use ctpolicy::emit::netlink::compare::hex;
     use ctpolicy::emit::netlink::message::{self, Request};
     use ctpolicy::emit::program::{
-        Action, Chain, Commit, Control, Ct, CtNat, DeviceBlocks, Filter, Mirred, NatAddr, Police, Role, RuleRef,
+        Action, Chain, Commit, Control, Ct, CtNat, DeviceBlocks, Filter, Mirred, NatAddr, Police, Program, Role,
+        RuleRef,
     };
     use ctpolicy::field::table::FIELDS;
     use ctpolicy::field::{Cond, Field, Key};
@@ -60,8 +61,9 @@ mod golden {
             meaning: 2,
             place: String::new(),
         };
+        let program = Program { attaches: Vec::new(), rules: vec![rule], digest: 9 };
         let links = BTreeMap::from([("lo".to_owned(), 1)]);
-        message::new_filter(BLOCK, chain, filter, &rule, 9, Context { generation: 1, links: &links }).unwrap()
+        message::new_filter(BLOCK, chain, filter, &program, Context { generation: 1, links: &links }).unwrap()
     }
 
     fn ip(actions: Vec<Action>) -> Request {

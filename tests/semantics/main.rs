@@ -49,9 +49,10 @@ fn known_gap(case: &Case, meant: &Outcome) -> bool {
     let own = attach.passes.get(pass).copied();
     let hidden = meant.passes.last().map(|(zone, _)| *zone) != own;
     let icmp = is_icmp(&case.packet);
-    meant.commits.iter().any(|commit| {
-        commit.nat == Some(Translation::OnRecord) && (Some(commit.zone) != own || (hidden && !icmp))
-    })
+    meant
+        .commits
+        .iter()
+        .any(|commit| commit.nat == Some(Translation::OnRecord) && (Some(commit.zone) != own || (hidden && !icmp)))
 }
 
 /// How the two meanings of a packet differ, if they do.
@@ -82,7 +83,8 @@ fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
             let packet = packets::packet(&mut rng, &policy.attaches[block]);
             let case = Case { policy, block, packet };
             let broken = |case: &Case| {
-                compile(&case.policy).is_some_and(|program| form_fault(&program, &program.attaches[case.block]).is_some())
+                compile(&case.policy)
+                    .is_some_and(|program| form_fault(&program, &program.attaches[case.block]).is_some())
             };
             let case = shrink(case, &broken);
             let small = compile(&case.policy).and_then(|p| form_fault(&p, &p.attaches[case.block])).unwrap_or(fault);
@@ -119,7 +121,11 @@ fn report(seed: u64, case: &Case, text: &str) -> String {
         for rule in rules {
             let words = (rule.snat, rule.dnat, &rule.mark, &rule.label);
             let states: Vec<_> = rule.states.iter().collect();
-            let _ = writeln!(out, "{place} {} {:?} pass {} {states:?} snat, dnat, mark, label {words:?}", rule.info.ident, rule.verdict, rule.pass);
+            let _ = writeln!(
+                out,
+                "{place} {} {:?} pass {} {states:?} snat, dnat, mark, label {words:?}",
+                rule.info.ident, rule.verdict, rule.pass
+            );
             for alt in &rule.alts {
                 let _ = writeln!(out, "    {alt:?}");
             }
@@ -131,7 +137,11 @@ fn report(seed: u64, case: &Case, text: &str) -> String {
         for chain in std::iter::once(&attached.entry).chain(&attached.chains) {
             let _ = writeln!(out, "chain {}: {}", chain.index, chain.title);
             for f in &chain.filters {
-                let _ = writeln!(out, "  prio {} {:#06x} rule {} {:x?}\n      {:?}", f.prio, f.protocol, f.rule, f.keys, f.actions);
+                let _ = writeln!(
+                    out,
+                    "  prio {} {:#06x} rule {} {:x?}\n      {:?}",
+                    f.prio, f.protocol, f.rule, f.keys, f.actions
+                );
             }
         }
     }

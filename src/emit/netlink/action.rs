@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::abi::{act, af, ct, gact, mirred, police, tc_act, tc_gen};
-use crate::emit::program::{Action, Commit, Control, Ct, CtNat, Mirred, NatAddr, Police, chain_number, police_index};
+use crate::emit::program::{
+    Action, Commit, Control, Ct, CtNat, Mirred, NatAddr, POLICE_MTU, Police, chain_number, police_index,
+};
 use crate::ir::policy::{Limit, NatSide};
 
 use super::nla::Attr;
@@ -155,10 +157,6 @@ fn nat_options(nat: &CtNat, out: &mut Vec<Attr>) {
         out.push(Attr::be16(ct::NAT_PORT_MAX, last));
     }
 }
-
-/// The largest packet that a police lets conform, whatever its rate: without it the kernel takes 2,040 bytes and drops
-/// every jumbo frame and every datagram that conntrack reassembled. Larger than 64 KiB and its Ethernet header.
-pub const POLICE_MTU: u32 = 1 << 17;
 
 fn police_options(what: &Police, context: Context) -> Vec<Attr> {
     let index = police_index(context.generation, what.budget);

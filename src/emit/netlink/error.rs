@@ -52,7 +52,7 @@ pub enum SocketError {
 }
 
 /// The rule that a refused filter comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AtRule {
     /// Its policy; empty for bare rules.
     pub policy: String,

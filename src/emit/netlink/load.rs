@@ -6,7 +6,7 @@ use netlink_packet_core::Emitable;
 use netlink_packet_route::tc::TcHeader;
 
 use crate::abi::errno;
-use crate::emit::program::{Attached, Chain, Filter, Placement, Program, RuleRef, chain_number};
+use crate::emit::program::{Attached, Chain, Filter, Placement, Program, chain_number};
 
 use super::action::{self, Context};
 use super::apply::during;
@@ -125,23 +125,15 @@ impl Loaded<'_> {
 }
 
 fn request(program: &Program, slot: Slot, context: Context) -> Result<Request, ApplyError> {
-    message::new_filter(slot.block, slot.chain, slot.filter, rule_of(program, slot), program.digest, context).map_err(
-        |device| ApplyError::NoDevice { devices: vec![device], known: context.links.keys().cloned().collect() },
-    )
+    message::new_filter(slot.block, slot.chain, slot.filter, program, context).map_err(|device| ApplyError::NoDevice {
+        devices: vec![device],
+        known: context.links.keys().cloned().collect(),
+    })
 }
 
-fn rule_of<'a>(program: &'a Program, slot: Slot) -> &'a RuleRef {
-    static NONE: RuleRef = RuleRef {
-        policy: String::new(),
-        position: 0,
-        text: String::new(),
-        annotations: Vec::new(),
-        role: crate::emit::program::Role::Dispatch,
-        ident: 0,
-        meaning: 0,
-        place: String::new(),
-    };
-    program.rules.get(slot.filter.rule).unwrap_or(&NONE)
+/// The filter's rule, for people.
+fn rule_of(program: &Program, slot: Slot) -> AtRule {
+    program.rules.get(slot.filter.rule).map(AtRule::from).unwrap_or_default()
 }
 
 /// Makes the clsacts of fresh devices, loads the new generation's chains, reads them back.
@@ -196,7 +188,7 @@ fn fill(socket: &mut Socket, loaded: &Loaded) -> Result<(), ApplyError> {
 
 /// What a refused filter means for people.
 pub(super) fn explain(refusal: Refusal, slot: Slot, loaded: &Loaded) -> ApplyError {
-    let rule = Box::new(AtRule::from(rule_of(loaded.program, slot)));
+    let rule = Box::new(rule_of(loaded.program, slot));
     let says = |words: &str| refusal.text.as_ref().is_some_and(|text| text.contains(words));
     if refusal.errno == errno::EPERM {
         ApplyError::NotPermitted
@@ -246,7 +238,7 @@ pub fn differences(
             Some(found) => content(&request(program, slot, context)?).difference(&found.canonical()),
         };
         if let Some(text) = text {
-            out.push(format!("{} ({}): {text}", name(slot, context.generation), AtRule::from(rule_of(program, slot))));
+            out.push(format!("{} ({}): {text}", name(slot, context.generation), rule_of(program, slot)));
             if out.len() == TOLD {
                 return Ok(out);
             }

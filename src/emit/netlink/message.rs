@@ -4,7 +4,7 @@ use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_E
 use netlink_packet_route::tc::TcHeader;
 
 use crate::abi::{rtm, tca, tcm};
-use crate::emit::program::{Chain, DeviceBlocks, Filter, Role, RuleRef, chain_number, cookie};
+use crate::emit::program::{Chain, DeviceBlocks, Filter, Program, chain_number};
 
 use super::action::{self, Context};
 use super::filter;
@@ -84,14 +84,10 @@ pub fn new_filter(
     block: u32,
     chain: &Chain,
     filter: &Filter,
-    rule: &RuleRef,
-    digest: u64,
+    program: &Program,
     context: Context,
 ) -> Result<Request, String> {
-    // Whatever rule an entry filter does the first work of, it names the Program.
-    let entry = chain.index == 0;
-    let (role, ident, meaning) = if entry { (Role::Entry, 0, digest) } else { (rule.role, rule.ident, rule.meaning) };
-    let cookie = cookie(role, context.generation, ident, meaning);
+    let cookie = program.cookie(chain, filter, context.generation);
     let actions = action::actions(&filter.actions, &cookie, context)?;
     Ok(Request {
         kind: rtm::NEWTFILTER,
