@@ -7,7 +7,7 @@ mod golden {
     use ctpolicy::abi::{act, eth, flower, ipproto, tca};
     use ctpolicy::emit::netlink::action::Context;
     use ctpolicy::emit::netlink::compare::hex;
-    use ctpolicy::emit::netlink::message::{self, Request};
+    use ctpolicy::emit::netlink::message::{self, Request, Slot};
     use ctpolicy::emit::program::{
         Action, Chain, Commit, Control, Ct, CtNat, DeviceBlocks, Filter, Mirred, NatAddr, Police, Program, Role,
         RuleRef,
@@ -63,7 +63,8 @@ mod golden {
         };
         let program = Program { attaches: Vec::new(), rules: vec![rule], digest: 9 };
         let links = BTreeMap::from([("lo".to_owned(), 1)]);
-        message::new_filter(BLOCK, chain, filter, &program, Context { generation: 1, links: &links }).unwrap()
+        let slot = Slot { block: BLOCK, chain, number: chain_number(1, chain.index), filter };
+        message::new_filter(slot, &program, Context { generation: 1, links: &links }).unwrap()
     }
 
     fn ip(actions: Vec<Action>) -> Request {

@@ -463,16 +463,61 @@ mod lab {
         assert_eq!(snapshot(), "");
     }
 
-    /// Last of all, by its name: the kernel has no flower any more after it.
     #[test]
-    fn without_flower_nothing_changes() {
-        if !inside("without_flower_nothing_changes") {
+    fn only_the_network_administrator_may() {
+        if !inside("only_the_network_administrator_may") {
+            return;
+        }
+        apply(&simple(1, &["eth0"])).unwrap();
+        let before = snapshot();
+        let mut session = Session::open().unwrap();
+        let mut sets = rustix::thread::capabilities(None).unwrap();
+        sets.effective.remove(rustix::thread::CapabilitySet::NET_ADMIN);
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        let program = simple(2, &["eth0"]);
+        assert!(matches!(session.apply(&program, ApplyOptions::default()), Err(ApplyError::NotPermitted)));
+        assert!(matches!(session.remove(None), Err(ApplyError::NotPermitted)));
+        // Looking takes no privilege.
+        assert_eq!(session.live().unwrap().current(), Some((1, 1)));
+        assert_eq!(session.apply(&program, ApplyOptions { dry_run: true }).unwrap().outcome, Outcome::DryRun);
+        sets.effective.insert(rustix::thread::CapabilitySet::NET_ADMIN);
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        assert_eq!(snapshot(), before);
+    }
+
+    #[test]
+    fn two_runs_do_not_interleave() {
+        if !inside("two_runs_do_not_interleave") {
+            return;
+        }
+        let lock = ctpolicy::emit::netlink::lock::take().unwrap();
+        let error = apply(&simple(1, &["eth0"])).unwrap_err();
+        assert!(matches!(error, ApplyError::Busy { .. }), "{error}");
+        assert_eq!(snapshot(), "");
+        drop(lock);
+        apply(&simple(1, &["eth0"])).unwrap();
+    }
+
+    /// Last of all, by its name: the kernel lacks modules after it.
+    #[test]
+    fn without_modules_nothing_changes() {
+        if !inside("without_modules_nothing_changes") {
             return;
         }
         // No kernel module may come to help.
-        sh("echo /bin/false > /proc/sys/kernel/modprobe; rmmod act_ct cls_flower");
+        sh("echo /bin/false > /proc/sys/kernel/modprobe; rmmod act_ct");
+        // Only the entry filters track.
+        let error = apply(&simple(1, &["eth0"])).unwrap_err();
+        assert!(matches!(&error, ApplyError::NoAction { actions, .. } if actions == &["ct"]), "{error}");
+        assert_eq!(error.exit_code(), 4);
+        assert_eq!(snapshot(), "");
+        sh("rmmod cls_flower");
         let error = apply(&simple(1, &["eth0"])).unwrap_err();
         assert!(matches!(error, ApplyError::NoFlower { .. }), "{error}");
+        assert_eq!(snapshot(), "");
+        sh("rmmod sch_ingress");
+        let error = apply(&simple(1, &["eth0"])).unwrap_err();
+        assert!(matches!(error, ApplyError::NoClsact { .. }), "{error}");
         assert_eq!(snapshot(), "");
     }
 

@@ -142,7 +142,7 @@ pub enum ApplyError {
         refusal: Refusal,
     },
     /// An action is missing in this kernel.
-    #[error("this kernel lacks an action that a filter needs, one of {} ({refusal})", quoted(.actions))]
+    #[error("this kernel lacks {} ({refusal})", lacking(.actions))]
     NoAction {
         /// Actions of the filter.
         actions: Vec<String>,
@@ -274,6 +274,14 @@ impl ApplyError {
 
 fn module_help(modules: &str, config: &str) -> String {
     format!("load it (`modprobe {modules}`) or run a kernel that has it (CONFIG_{config})")
+}
+
+/// The kernel does not say which action it misses.
+fn lacking(actions: &[String]) -> String {
+    match actions {
+        [one] => format!("the action `{one}`"),
+        many => format!("one of the actions {}", quoted(many)),
+    }
 }
 
 /// Names in backticks, joined by commas.
