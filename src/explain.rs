@@ -2,12 +2,13 @@
 
 use crate::diag::Lint;
 
-/// The lists of the rooms.
-const ROOMS: &[&[&Lint]] = &[crate::parse::lints::LINTS, crate::emit::linearize::LINTS];
+/// The rooms, in the order of the pipeline; each lists the lints of its files.
+const ROOMS: &[&[&[&Lint]]] =
+    &[&[crate::parse::lints::LINTS], crate::ir::resolve::LINTS, &[crate::emit::linearize::LINTS]];
 
 /// Every lint, in the order of the rooms.
 pub fn lints() -> impl Iterator<Item = &'static Lint> {
-    ROOMS.iter().flat_map(|room| room.iter().copied())
+    ROOMS.iter().copied().flatten().copied().flatten().copied()
 }
 
 /// The lint of this name.

@@ -10,7 +10,7 @@ mod golden {
     use ctpolicy::emit::netlink::message::{self, Request, Slot};
     use ctpolicy::emit::program::{
         Action, Chain, Commit, Control, Ct, CtNat, DeviceBlocks, Filter, Mirred, NatAddr, Police, Program, Role,
-        RuleRef,
+        RuleRef, chain_number,
     };
     use ctpolicy::field::table::FIELDS;
     use ctpolicy::field::{Cond, Field, Key};

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::explain::unknown;
 use super::{Exit, Failure, Out, PolicyArgs};
-use crate::diag::{Diagnostic, Diagnostics, Level, json, render};
+use crate::diag::{Diagnostic, Diagnostics, Level, render};
 use crate::explain::find;
 use crate::parse::{DiskFiles, Files};
 use crate::pipeline::{self, Compiled};
@@ -58,7 +58,7 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
         // The findings are this command's result, in every format.
         Format::Text => print(&runs, out, |run| render::text(&run.diags, &run.map, out.color_out()))?,
         Format::Short => print(&runs, out, |run| render::short(&run.diags, &run.map))?,
-        Format::Json => out.result(&json::json(runs.iter().map(|run| (&run.diags, &run.map)))?)?,
+        Format::Json => out.result(&json(&runs)?)?,
     }
     out.message(&counts(&runs));
     let denied = runs.iter().any(|run| run.diags.has_errors());
@@ -67,6 +67,18 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
 
 fn print(runs: &[Compiled], out: Out, render: impl Fn(&Compiled) -> String) -> Result<(), Failure> {
     runs.iter().try_for_each(|run| out.result(&render(run)))
+}
+
+/// The findings of all runs as one document of the shape of [`render::json`].
+fn json(runs: &[Compiled]) -> Result<String, Failure> {
+    let mut findings = Vec::new();
+    for run in runs {
+        if let Some(serde_json::Value::Array(list)) = render::json(&run.diags, &run.map).get_mut("findings") {
+            findings.append(list);
+        }
+    }
+    let document = serde_json::json!({ "version": render::JSON_VERSION, "findings": findings });
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
 /// What `--deny` and `--allow` ask for.

@@ -1,11 +1,17 @@
 //! The command line. Results go to standard output, everything else to standard error; nothing outside this room prints.
 
+mod apply;
 pub mod compile;
 mod explain;
 mod fmt;
 mod lint;
+mod machine;
 mod out;
+mod pages;
+mod plan;
 mod policy;
+mod remove;
+mod status;
 
 use std::ffi::OsString;
 
@@ -65,6 +71,18 @@ enum Command {
     Fmt(fmt::Args),
     /// Explain a finding: what, why, an example, and the remedy
     Explain(explain::Args),
+    /// Show what `apply` would change, rule by rule
+    Plan(plan::Args),
+    /// Make this network namespace hold exactly this policy, or leave it as it was
+    Apply(apply::Args),
+    /// Take everything of ours out; the devices are open then
+    Remove(remove::Args),
+    /// Show what is live, and what each rule counted
+    Status(status::Args),
+    /// Print a shell's completions
+    Completions(pages::Completions),
+    /// Print a manual page
+    Man(pages::ManPage),
 }
 
 /// Runs the command line `args` (the first is the program's name).
@@ -87,6 +105,12 @@ where
         Command::Lint(args) => lint::run(args, out),
         Command::Fmt(args) => fmt::run(args, out),
         Command::Explain(args) => explain::run(args, out),
+        Command::Plan(args) => plan::run(args, out),
+        Command::Apply(args) => apply::run(args, out),
+        Command::Remove(args) => remove::run(args, out),
+        Command::Status(args) => status::run(args, out),
+        Command::Completions(args) => pages::completions(args, out),
+        Command::Man(args) => pages::man(args, out),
     };
     done.unwrap_or_else(|failure| out.failure(&failure))
 }

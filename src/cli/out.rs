@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use super::{Color, Exit};
+use crate::emit::netlink::ApplyError;
 use crate::emit::tc::ScriptError;
 use crate::parse::LoadError;
 
@@ -43,9 +44,27 @@ pub enum Failure {
         #[help]
         help: Option<String>,
     },
+    /// The kernel, a device or the right to change them.
+    #[error("{message}")]
+    Kernel {
+        /// What happened, with the kernel's words.
+        message: String,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+        /// Whether new rules were live for a moment and were taken back.
+        rolled_back: bool,
+    },
     /// A value without a JSON form.
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        let rolled_back = error.exit_code() == Exit::RolledBack as u8;
+        Self::Kernel { message: error.to_string(), help: error.help(), rolled_back }
+    }
 }
 
 impl Failure {
@@ -54,6 +73,8 @@ impl Failure {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Script(_) => Exit::Policy,
+            Self::Kernel { rolled_back: true, .. } => Exit::RolledBack,
+            Self::Kernel { .. } => Exit::Kernel,
             Self::Load(_) | Self::Read { .. } | Self::Write { .. } | Self::Usage { .. } | Self::Json(_) => Exit::Usage,
         }
     }

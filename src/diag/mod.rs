@@ -4,7 +4,6 @@
 //! Message grammar: lower case, one clause, no full stop, the user's words in backticks, no Rust names;
 //! the remedy is the help; a second label says "because of this".
 
-pub mod json;
 mod lint;
 pub mod render;
 

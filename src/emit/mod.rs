@@ -1,7 +1,7 @@
 //! From the Program to what the kernel takes.
 
-pub mod eval;
 pub mod dot;
+pub mod eval;
 pub mod json;
 pub mod linearize;
 pub mod netlink;

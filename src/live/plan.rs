@@ -25,6 +25,8 @@ pub struct Plan {
     pub attached: Vec<String>,
     /// Devices that would be open.
     pub detached: Vec<String>,
+    /// The same rules are live, but the kernel holds other filters than they become.
+    pub repair: bool,
     /// Filters that are live.
     pub filters_live: usize,
     /// Filters that would be.
@@ -97,6 +99,8 @@ pub fn plan(program: &Program, placement: &Placement, live: &Live, record: Optio
         rows.push(row(rule, added, partner.map(|(_, held)| held), moved.get(at) == Some(&true)));
     }
     insert_gone(&mut rows, &partners, &held);
+    let attaches = program.attaches.iter().zip(&placement.blocks);
+    let entries = attaches.map(|(attached, blocks)| blocks.len() * attached.entry.filters.len());
     Plan {
         live: live.current(),
         next: placement.generation,
@@ -104,8 +108,9 @@ pub fn plan(program: &Program, placement: &Placement, live: &Live, record: Optio
         rows,
         attached: Vec::new(),
         detached: Vec::new(),
+        repair: false,
         filters_live: live.rules().iter().map(|rule| rule.filters).sum(),
-        filters_next: counts.iter().sum(),
+        filters_next: counts.iter().sum::<usize>() + entries.sum::<usize>(),
     }
 }
 
@@ -116,6 +121,7 @@ impl Plan {
         self.live.is_none_or(|(_, digest)| digest != self.digest)
             || !self.attached.is_empty()
             || !self.detached.is_empty()
+            || self.repair
     }
 
     /// How many rules have this fate.
@@ -139,12 +145,11 @@ fn row(rule: &RuleRef, added: usize, partner: Option<&Held>, moved: bool) -> Row
     Row { change, rule: Some(rule.clone()), before, added, removed: held.filters, counters: held.counters }
 }
 
-/// How many filters each of the Program's rules becomes, over all blocks.
+/// How many filters each of the Program's rules becomes, over all blocks; entry filters name the Program, not a rule.
 fn filters_by_rule(program: &Program, placement: &Placement) -> Vec<usize> {
     let mut counts = vec![0; program.rules.len()];
     for (attached, blocks) in program.attaches.iter().zip(&placement.blocks) {
-        let chains = std::iter::once(&attached.entry).chain(&attached.chains);
-        for filter in chains.flat_map(|chain| &chain.filters) {
+        for filter in attached.chains.iter().flat_map(|chain| &chain.filters) {
             if let Some(count) = counts.get_mut(filter.rule) {
                 *count += blocks.len();
             }

@@ -102,7 +102,12 @@ fn line(out: &mut String, row: &Row, width: usize) -> fmt::Result {
 fn summary(out: &mut String, plan: &Plan) -> fmt::Result {
     let [add, change, moved, remove] =
         [Change::New, Change::Changed, Change::Moved, Change::Gone].map(|change| plan.count(change));
-    if add + change + moved + remove == 0 {
+    if plan.repair {
+        writeln!(
+            out,
+            "The rules are live, but not all of their filters are as they should be: an apply loads them anew."
+        )?;
+    } else if add + change + moved + remove == 0 {
         writeln!(out, "Every rule is live as it is; devices, order or the compiler's own filters differ.")?;
     }
     let moved = if moved == 0 { String::new() } else { format!(", {moved} to move") };
@@ -128,7 +133,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -27,8 +27,11 @@ impl<'a> Status<'a> {
     #[must_use]
     pub fn new(live: &'a Live, record: Option<&'a Record>) -> Self {
         let mark = |rule: &RuleRef| (rule.role, rule.ident, rule.meaning);
-        let known: BTreeMap<_, _> =
-            record.iter().flat_map(|record| record.rules.iter().enumerate()).map(|(at, rule)| (mark(rule), (at, rule))).collect();
+        let known: BTreeMap<_, _> = record
+            .iter()
+            .flat_map(|record| record.rules.iter().enumerate())
+            .map(|(at, rule)| (mark(rule), (at, rule)))
+            .collect();
         let words = |origin: Origin| known.get(&(origin.role, origin.ident, origin.meaning));
         let mut rules: Vec<_> = live.rules();
         rules.sort_by_key(|rule| (words(rule.origin).map_or(usize::MAX, |(at, _)| *at), rule.origin));
@@ -58,7 +61,10 @@ impl<'a> Status<'a> {
             writeln!(out, "{}: ingress block {}, egress block {}", blocks.device, blocks.ingress, blocks.egress)?;
         }
         if self.record.is_none() {
-            writeln!(out, "The words of the rules are not known here: `ctpolicy status FILE` takes them from the policy.")?;
+            writeln!(
+                out,
+                "The words of the rules are not known here: `ctpolicy status FILE` takes them from the policy."
+            )?;
         }
         writeln!(out, "{:>14} {:>16}  rule", "packets", "bytes")?;
         for attach in self.record.iter().flat_map(|record| &record.attaches) {
@@ -81,7 +87,13 @@ impl<'a> Status<'a> {
             match words {
                 Some(words) if words.position > 0 => write!(out, "{}  {}", words.position, words.text)?,
                 Some(words) => write!(out, "{}", words.text)?,
-                None => write!(out, "{} {:08x} ({})", role_word(rule.origin.role), rule.origin.ident, count(rule.filters, "filter"))?,
+                None => write!(
+                    out,
+                    "{} {:08x} ({})",
+                    role_word(rule.origin.role),
+                    rule.origin.ident,
+                    count(rule.filters, "filter")
+                )?,
             }
             match counters.drops {
                 0 => writeln!(out)?,

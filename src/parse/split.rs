@@ -94,10 +94,8 @@ pub fn split(text: &str) -> Split {
 struct Open {
     /// Its `{`.
     brace: u32,
-    /// Blanks before the line of its header.
-    indent: usize,
-    /// The header stands on a line of its own start.
-    leads_line: bool,
+    /// Where its header begins.
+    start: usize,
 }
 
 struct Splitter<'a> {
@@ -145,7 +143,7 @@ impl<'a> Splitter<'a> {
                 b' ' | b'\t' | b'\r' | b';' => self.pos += 1,
                 b'#' => self.comment(),
                 b'}' => self.close(),
-                b'{' => self.headless(),
+                b'{' if self.body_follows(self.pos + 1) => self.headless(),
                 b'@' => self.annotation(),
                 _ => self.statement(),
             }
@@ -180,13 +178,11 @@ impl<'a> Splitter<'a> {
         self.text.get(from..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |len| from + len)
     }
 
-    /// Blanks at the start of the line that holds `pos`, and whether only blanks stand before `pos` on it.
-    fn indent(&self, pos: usize) -> (usize, bool) {
-        let before = self.text.get(..pos).unwrap_or_default();
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = self.text.get(start..).unwrap_or_default();
-        let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
-        (blanks, start + blanks >= pos)
+    /// Blanks before `pos` on its line, if only blanks stand before it.
+    fn indent(&self, pos: usize) -> Option<usize> {
+        let before = self.text.get(..pos)?;
+        let line = before.trim_end_matches([' ', '\t']);
+        (line.is_empty() || line.ends_with('\n')).then(|| before.len() - line.len())
     }
 
     fn comment(&mut self) {
@@ -213,35 +209,37 @@ impl<'a> Splitter<'a> {
 
     /// Opens a block whose header is `start..hi`; the scan stands on its `{`.
     fn open(&mut self, start: usize, hi: usize) {
-        let (indent, leads_line) = self.indent(start);
         self.chunk(ChunkKind::Open, start, hi);
         if self.stack.len() == MAX_DEPTH {
             self.fault(FaultKind::TooDeep, offset(self.pos), offset(self.pos + 1), None);
         }
-        self.stack.push(Open { brace: offset(self.pos), indent, leads_line });
+        self.stack.push(Open { brace: offset(self.pos), start });
         self.pos += 1;
     }
 
     fn annotation(&mut self) {
         let start = self.pos;
-        let blanks = |text: &'a str| text.len() - text.trim_start_matches([' ', '\t']).len();
-        let rest = self.text.get(start + 1..self.line_end(start)).unwrap_or_default();
+        // What is measured here never looks past the line's end.
+        let blanks = |text: &str| text.len() - text.trim_start_matches([' ', '\t']).len();
+        let rest = self.text.get(start + 1..).unwrap_or_default();
+        let lead = blanks(rest);
+        let rest = rest.get(lead..).unwrap_or_default();
         let key = rest.find(|c: char| !words::is_word_char(c)).unwrap_or(rest.len());
-        let value = rest.get(key..).unwrap_or_default();
-        let gap = blanks(value);
-        let value = value.get(gap..).unwrap_or_default();
-        let (length, broken) = match value.strip_prefix('"') {
-            Some(inside) => inside.find('"').map_or((value.trim_end().len(), true), |length| (length + 2, false)),
-            None => (value.find(|c: char| !words::is_note_char(c)).unwrap_or(value.len()), false),
+        let rest = rest.get(key..).unwrap_or_default();
+        let gap = blanks(rest);
+        let value = rest.get(gap..).unwrap_or_default();
+        let (length, closed) = if value.starts_with('"') {
+            string_length(value)
+        } else {
+            (value.find(|c: char| !words::is_note_char(c)).unwrap_or(value.len()), true)
         };
         // A key without a value ends after the key; the grammar says what is missing.
-        let hi = start + 1 + if length == 0 { key } else { key + gap + length };
-        if broken {
-            let open = start + 1 + key + gap;
-            self.fault(FaultKind::OpenString, offset(open), offset(hi), None);
+        let hi = start + 1 + lead + if length == 0 { key } else { key + gap + length };
+        if !closed {
+            self.fault(FaultKind::OpenString, offset(hi - length), offset(hi), None);
         }
         self.pos = hi;
-        self.chunk(if broken { ChunkKind::Broken } else { ChunkKind::Annotation }, start, hi);
+        self.chunk(if closed { ChunkKind::Annotation } else { ChunkKind::Broken }, start, hi);
     }
 
     fn statement(&mut self) {
@@ -295,9 +293,8 @@ impl<'a> Splitter<'a> {
         if !scan.broken && BLOCK_WORDS.contains(&scan.head) && self.body_below(scan.start) {
             let header = (offset(scan.start), offset(scan.end));
             self.fault(FaultKind::NoBrace, header.1, header.1, Some(header));
-            let (indent, leads_line) = self.indent(scan.start);
             self.chunk(ChunkKind::Open, scan.start, scan.end);
-            self.stack.push(Open { brace: header.1, indent, leads_line });
+            self.stack.push(Open { brace: header.1, start: scan.start });
             return;
         }
         self.chunk(if scan.broken { ChunkKind::Broken } else { ChunkKind::Statement }, scan.start, scan.end);
@@ -317,14 +314,11 @@ impl<'a> Splitter<'a> {
 
     /// Takes a string; one without an end stops at the line's end.
     fn string(&mut self, scan: &mut Scan<'a>) {
-        let line = self.text.get(self.pos..self.line_end(self.pos)).unwrap_or_default();
-        let inside = line.get(1..).unwrap_or_default();
-        if let Some(length) = inside.find('"') {
-            return self.take(scan, length + 2);
+        let (length, closed) = string_length(self.text.get(self.pos..).unwrap_or_default());
+        if !closed {
+            self.fault(FaultKind::OpenString, offset(self.pos), offset(self.pos + length), None);
+            scan.broken = true;
         }
-        let length = line.trim_end().len();
-        self.fault(FaultKind::OpenString, offset(self.pos), offset(self.pos + length), None);
-        scan.broken = true;
         self.take(scan, length);
     }
 
@@ -364,6 +358,7 @@ impl<'a> Splitter<'a> {
     /// Whether the `{` at hand opens a block and not a set.
     fn opens_block(&self, scan: &Scan<'a>) -> bool {
         match scan.head {
+            "" => false,
             "group" | "prefilter" => true,
             // The second word is the policy's name, whatever it is.
             "policy" => scan.count <= 2 || !matches!(scan.prev, "on" | "not" | "," | "zone" | "then"),
@@ -379,22 +374,27 @@ impl<'a> Splitter<'a> {
 
     /// By indentation: a `policy` or `group` that stands as far left as an open block was not meant to be inside.
     fn close_unclosed(&mut self, scan: &Scan<'a>) {
-        let (indent, leads) = self.indent(scan.start);
-        if !self.by_indent || !leads || !matches!(scan.head, "policy" | "group") {
+        if !self.by_indent || !matches!(scan.head, "policy" | "group") {
             return;
         }
-        while let Some(open) = self.stack.pop_if(|open| open.leads_line && open.indent >= indent) {
+        let Some(indent) = self.indent(scan.start) else { return };
+        while let Some(open) = self.stack.last()
+            && self.indent(open.start).is_some_and(|outer| outer >= indent)
+        {
             let here = (offset(scan.start), offset(scan.start + scan.head.len()));
             self.fault(FaultKind::Unclosed, open.brace, open.brace + 1, Some(here));
             self.out.chunks.push(Chunk { kind: ChunkKind::Close, lo: here.0, hi: here.0, newlines: 1 });
+            self.stack.pop();
         }
     }
 
     /// By indentation: a `}` further left than the statement's line closes the block around, not the set.
     fn closes_outer(&mut self, scan: &mut Scan<'a>) -> bool {
-        let (indent, leads) = self.indent(self.pos);
-        let (statement, _) = self.indent(scan.start);
-        if !self.by_indent || self.stack.is_empty() || !leads || indent >= statement {
+        if !self.by_indent || self.stack.is_empty() {
+            return false;
+        }
+        let further_left = self.indent(self.pos).zip(self.indent(scan.start)).is_some_and(|(here, start)| here < start);
+        if !further_left {
             return false;
         }
         if let Some(&brace) = scan.sets.last()
@@ -430,6 +430,15 @@ impl<'a> Splitter<'a> {
     /// Whether the lines after the header at `start` look like its body: a statement, further right.
     fn body_below(&self, start: usize) -> bool {
         let below = self.line_end(self.pos);
-        self.body_follows(below) && self.indent(self.next_text(below)).0 > self.indent(start).0
+        self.body_follows(below) && self.indent(self.next_text(below)) > self.indent(start)
+    }
+}
+
+/// Bytes of the string that `text` begins with, quotes included, and whether it is closed on its line.
+fn string_length(text: &str) -> (usize, bool) {
+    let inside = text.get(1..).unwrap_or_default();
+    match inside.find(['"', '\n']) {
+        Some(length) if inside.as_bytes().get(length) == Some(&b'"') => (length + 2, true),
+        length => (text.get(..=length.unwrap_or(inside.len())).unwrap_or(text).trim_end().len(), false),
     }
 }

@@ -5,13 +5,27 @@ use super::decl::{self, Head};
 use super::grammar::{At, Grammar, Pair, Rule};
 use super::report::Report;
 use super::split::{Chunk, ChunkKind, MAX_DEPTH};
-use super::{explain, lints};
+use super::{explain, lints, words};
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 
 /// Parses one statement. A pure function of its text: `at` is the offset of its first byte in the source map.
 pub fn parse_statement(text: &str, at: At) -> Result<ItemKind, Box<Diagnostic>> {
-    parse_as(Rule::statement, text, at, decl::statement)
+    match head_entry(text) {
+        // A header whose block is missing.
+        Some(entry) => parse_as(entry, text, at, decl::head).and_then(|_| Err(Box::new(explain::no_brace(text, at)))),
+        None => parse_as(Rule::statement, text, at, decl::statement),
+    }
+}
+
+/// The grammar's entry for a block's header.
+fn head_entry(text: &str) -> Option<Rule> {
+    match text.get(..words::token_length(text))? {
+        "policy" => Some(Rule::policy_head),
+        "group" => Some(Rule::group_head),
+        "prefilter" => Some(Rule::prefilter_head),
+        _ => None,
+    }
 }
 
 fn parse_as<T>(
@@ -180,11 +194,8 @@ impl<'a> Builder<'a> {
     fn open(&mut self, chunk: Chunk) {
         self.orphans();
         let text = self.chunk_text(chunk);
-        let entry = match text.split([' ', '\t', '\r', '\n']).next() {
-            Some("policy") => Rule::policy_head,
-            Some("group") => Rule::group_head,
-            _ => Rule::prefilter_head,
-        };
+        // A header that begins with another word (which was close to one of these) is reported as unknown.
+        let entry = head_entry(text).unwrap_or(Rule::prefilter_head);
         let head = if text.is_empty() {
             Head::Error
         } else {

@@ -22,6 +22,31 @@ pub const STATEMENT_WORDS: &[&str] = &[
     "reserve",
 ];
 
+/// Words that begin a rule.
+pub const RULE_WORDS: &[&str] = &["allow", "drop", "continue", "use", "default"];
+
+/// Words that begin a match with a value.
+pub const MATCH_WORDS: &[&str] = &[
+    "from",
+    "to",
+    "in",
+    "port",
+    "proto",
+    "ethertype",
+    "service",
+    "mark",
+    "label",
+    "dscp",
+    "ttl",
+    "vlan",
+    "fragment",
+    "not",
+];
+
+/// Words that begin an action.
+pub const ACTION_WORDS: &[&str] =
+    &["snat", "dnat", "masquerade", "nat", "set", "commit", "clear", "redirect", "mirror", "limit", "helper"];
+
 /// Words for a connection's state.
 pub const STATE_WORDS: &[&str] =
     &["new", "established", "related", "invalid", "reply", "original", "tracked", "snat", "dnat"];
@@ -35,6 +60,12 @@ pub fn is_word_char(c: char) -> bool {
     c.is_ascii_alphanumeric()
         || matches!(c, '.' | '/' | ':' | '-' | '_' | '+' | '%')
         || (!c.is_ascii() && c.is_alphabetic())
+}
+
+/// Whether this is one word.
+#[must_use]
+pub fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_word_char)
 }
 
 /// Whether an annotation's unquoted value may contain this character.

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
 use crate::abi::{GOTO_MAX, eth};
 use crate::field::packet::{CtView, Packet};
@@ -31,6 +33,10 @@ pub enum Fault {
     /// The actions of a filter ended without a verdict: the kernel accepts.
     #[error("the actions of a filter in chain {0} end without a verdict")]
     NoVerdict(u32),
+    /// A commit in a zone whose entry the packet no longer carries, behind a rewrite of the header: the kernel looks up
+    /// again, does not find the connection, and commits another one (or drops the packet, where the two clash).
+    #[error("a commit in zone {0} looks up a header that was translated since the pass")]
+    Rewritten(u16),
     /// A filter whose rule is not in the Program.
     #[error("a filter in chain {0} belongs to no rule")]
     NoRule(u32),
@@ -54,6 +60,7 @@ pub fn trace(program: &Program, attached: &Attached, packet: &Packet) -> Result<
         packet: packet.clone(),
         zone: 0,
         view: packet.carried.unwrap_or(CtView::UNTRACKED),
+        stale: BTreeSet::new(),
         outcome: Outcome {
             verdict: Fate::Drop,
             rule: Origin::Machinery,
@@ -88,6 +95,8 @@ struct Skb<'a> {
     zone: u16,
     /// What flower shows of that entry.
     view: CtView,
+    /// Zones whose last lookup saw a header that has been rewritten since.
+    stale: BTreeSet<u16>,
     outcome: Outcome,
 }
 
@@ -101,12 +110,12 @@ enum Step {
 impl Skb<'_> {
     /// Runs a chain. `None`: decided. `Some`: the chain to go to.
     fn chain(&mut self, chain: &Chain) -> Result<Option<u32>, Fault> {
-        let mut prios: Vec<u16> = chain.filters.iter().map(|filter| filter.prio).collect();
-        prios.sort_unstable();
-        prios.dedup();
-        for prio in prios {
-            let filters: Vec<&Filter> = chain.filters.iter().filter(|filter| filter.prio == prio).collect();
-            let Some(filter) = self.classify(&filters) else { continue };
+        let mut prios: BTreeMap<u16, Vec<&Filter>> = BTreeMap::new();
+        for filter in &chain.filters {
+            prios.entry(filter.prio).or_default().push(filter);
+        }
+        for filters in prios.values() {
+            let Some(filter) = self.classify(filters) else { continue };
             match self.actions(filter, chain.index)? {
                 Step::Done => return Ok(None),
                 Step::Goto(next) => return Ok(Some(next)),
@@ -119,15 +128,13 @@ impl Skb<'_> {
     /// One prio: its masks in the order of their creation; within a mask, one filter at most but for ranges, which are
     /// tried in the order of their insertion.
     fn classify<'f>(&self, filters: &[&'f Filter]) -> Option<&'f Filter> {
-        let mut masks: Vec<Vec<Masked>> = Vec::new();
-        for filter in filters {
-            let mask = mask_of(filter);
-            if !masks.contains(&mask) {
-                masks.push(mask);
-            }
+        let hits: Vec<&Filter> = filters.iter().copied().filter(|filter| self.hits(filter)).collect();
+        if hits.len() < 2 {
+            return hits.first().copied();
         }
-        let hit = |mask: &Vec<Masked>| filters.iter().copied().find(|filter| mask_of(filter) == *mask && self.hits(filter));
-        masks.iter().find_map(hit)
+        // A mask is as old as the first filter that has it.
+        let age = |filter: &Filter| filters.iter().position(|other| mask_of(other) == mask_of(filter));
+        hits.into_iter().min_by_key(|filter| age(filter))
     }
 
     fn hits(&self, filter: &Filter) -> bool {
@@ -207,10 +214,22 @@ impl Skb<'_> {
             Ct::Track { zone, nat } => {
                 self.look_up(*zone, self.passes(*zone), chain)?;
                 self.outcome.passes.push((*zone, *nat));
+                self.stale.remove(zone);
+                let known = matches!(
+                    self.view.state,
+                    State::Established | State::EstablishedReply | State::RelatedReply
+                );
+                if *nat && known && self.view.translated {
+                    self.stale.extend(self.outcome.passes.iter().map(|(passed, _)| *passed));
+                }
             }
             Ct::Commit(commit) => {
+                let lost = self.zone != commit.zone && self.stale.contains(&commit.zone);
                 // Another zone's entry is let go of for a lookup that finds what the last one in this zone found.
                 self.look_up(commit.zone, self.passes(commit.zone).saturating_sub(1), chain)?;
+                if lost && matches!(self.view.state, State::Established | State::EstablishedReply) {
+                    return Err(Fault::Rewritten(commit.zone));
+                }
                 // There is no entry to commit for an invalid packet.
                 if self.view.state != State::Invalid {
                     let committed = self.committed(commit);

@@ -33,14 +33,8 @@ pub fn eval(policy: &Policy, attach: &Attach, packet: &Packet) -> Outcome {
         mirrors: Vec::new(),
         limits: Vec::new(),
     };
-    let mut run = Run {
-        policy,
-        attach,
-        packet: packet.clone(),
-        views: BTreeMap::new(),
-        pending: BTreeMap::new(),
-        outcome,
-    };
+    let mut run =
+        Run { policy, attach, packet: packet.clone(), views: BTreeMap::new(), pending: BTreeMap::new(), outcome };
     run.decide();
     if run.outcome.verdict == Fate::Drop {
         run.outcome.passes.clear();

@@ -170,8 +170,7 @@ fn an_icmp_error_of_a_translated_connection_is_translated() {
 fn a_translation_goes_with_the_start_and_sets_its_bit() {
     let pool = "203.0.113.2".parse().unwrap();
     let mut allow = rule(1, Verdict::Allow, StateSet::of(&[State::New, State::Established]));
-    allow.actions.nat =
-        vec![(7, Nat { side: NatSide::Source, v4: Some((pool, pool)), v6: None, ports: Some((1, 2)) })];
+    allow.actions.nat = vec![(7, Nat { side: NatSide::Source, v4: Some((pool, pool)), v6: None, ports: Some((1, 2)) })];
     allow.actions.set_mark = Some((1, 1));
     let mut policy = policy(&[7], vec![allow]);
     policy.translating = [7].into();

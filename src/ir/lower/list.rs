@@ -162,7 +162,9 @@ fn goes_on(rule: &Rule) -> bool {
 /// Whether some packet fits two of these products, or two combinations of one.
 fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
     let meets = |a: &[Cond], b: &[Cond]| a.iter().any(|x| b.iter().any(|y| x.overlaps(*y)));
-    let twice = |conds: &[Cond]| conds.iter().enumerate().any(|(at, cond)| conds.iter().skip(at + 1).any(|other| cond.overlaps(*other)));
+    let twice = |conds: &[Cond]| {
+        conds.iter().enumerate().any(|(at, cond)| conds.iter().skip(at + 1).any(|other| cond.overlaps(*other)))
+    };
     list.iter().enumerate().any(|(at, (ether, sets))| {
         sets.iter().any(|(_, conds)| twice(conds))
             || list.iter().skip(at + 1).any(|(other, more)| {
@@ -208,7 +210,8 @@ fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
             sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds)));
             sets.sort_by_key(|(field, _)| *field);
             let before_conntrack = facts.shown.is_none();
-            let sets = if before_conntrack && fits_fragments(&sets) { narrowed(&sets, &no_fragment()) } else { Some(sets) };
+            let sets =
+                if before_conntrack && fits_fragments(&sets) { narrowed(&sets, &no_fragment()) } else { Some(sets) };
             Some((ether, sets?))
         })
         .collect()

@@ -64,16 +64,29 @@ fn takes(verdict: Verdict, kind: &ActionKind) -> bool {
 
 fn refusal(verdict: Verdict, words: &str, span: Span, kind: &ActionKind) -> Diagnostic {
     let (why, help) = match (verdict, kind) {
-        (Verdict::Drop, _) => ("a dropped packet goes nowhere: `drop` takes `limit` and `mirror`", "use `allow`, or take the action out"),
-        (Verdict::Continue, ActionKind::Redirect(_)) => ("`continue` goes on with the next rule", "use `mirror to` for a copy, or `allow`"),
-        (Verdict::Continue, _) => ("`continue` takes `set`, `limit` and `mirror`, and commits nothing", "put it on the rule that allows the packet"),
+        (Verdict::Drop, _) => {
+            ("a dropped packet goes nowhere: `drop` takes `limit` and `mirror`", "use `allow`, or take the action out")
+        }
+        (Verdict::Continue, ActionKind::Redirect(_)) => {
+            ("`continue` goes on with the next rule", "use `mirror to` for a copy, or `allow`")
+        }
+        (Verdict::Continue, _) => (
+            "`continue` takes `set`, `limit` and `mirror`, and commits nothing",
+            "put it on the rule that allows the packet",
+        ),
         _ => ("`allow stateless` stores nothing", "use `allow`, or take `stateless` out"),
     };
     Diagnostic::new(&ACTION_AGAINST_VERDICT, span, format!("{words} cannot stand here: {why}")).help(help)
 }
 
 /// Reads all actions; `None` after reporting.
-pub fn read(rule: &ast::Rule, zone: Option<u16>, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<'_>) -> Option<Read> {
+pub fn read(
+    rule: &ast::Rule,
+    zone: Option<u16>,
+    place: &Place<'_, '_>,
+    draft: &mut Draft,
+    cx: &mut Cx<'_>,
+) -> Option<Read> {
     let mut read = Read::default();
     let mut sound = true;
     for (index, action) in rule.actions.iter().enumerate() {
@@ -97,7 +110,9 @@ fn legal(rule: &ast::Rule, action: &Action, earlier: &[Action], place: &Place<'_
     };
     if !stateless && place.stage == Stage::Prefilter {
         let message = format!("{} needs conntrack, which comes after `prefilter`", cx.quote(action.span));
-        cx.report(Diagnostic::new(&STATE_IN_PREFILTER, action.span, message).help("move the rule below the `prefilter`"));
+        cx.report(
+            Diagnostic::new(&STATE_IN_PREFILTER, action.span, message).help("move the rule below the `prefilter`"),
+        );
         return false;
     }
     if !stateless && !names_zone && !states::available(action.span, place, cx) {
@@ -106,18 +121,33 @@ fn legal(rule: &ast::Rule, action: &Action, earlier: &[Action], place: &Place<'_
     // Translations are compared by zone, and copies may go to several devices.
     let several = matches!(
         action.kind,
-        ActionKind::Mirror(_) | ActionKind::CommitZone(_) | ActionKind::Snat(_) | ActionKind::Dnat(_) | ActionKind::Masquerade(_)
+        ActionKind::Mirror(_)
+            | ActionKind::CommitZone(_)
+            | ActionKind::Snat(_)
+            | ActionKind::Dnat(_)
+            | ActionKind::Masquerade(_)
     );
     let same = |other: &&Action| std::mem::discriminant(&other.kind) == std::mem::discriminant(&action.kind);
     if let Some(first) = earlier.iter().find(same).filter(|_| !several) {
-        let finding = Diagnostic::new(&REPEATED_ACTION, action.span, format!("{} is a second one of its kind", cx.quote(action.span)));
+        let finding = Diagnostic::new(
+            &REPEATED_ACTION,
+            action.span,
+            format!("{} is a second one of its kind", cx.quote(action.span)),
+        );
         cx.report(finding.because(first.span, "the first is here").help("keep one of the two"));
         return false;
     }
     true
 }
 
-fn one(action: &Action, zone: Option<u16>, place: &Place<'_, '_>, draft: &mut Draft, read: &mut Read, cx: &mut Cx<'_>) -> Option<()> {
+fn one(
+    action: &Action,
+    zone: Option<u16>,
+    place: &Place<'_, '_>,
+    draft: &mut Draft,
+    read: &mut Read,
+    cx: &mut Cx<'_>,
+) -> Option<()> {
     let span = action.span;
     if !matches!(action.kind, ActionKind::Limit { .. } | ActionKind::Mirror(_) | ActionKind::Redirect(_)) {
         draft.ip_only.get_or_insert(span);
@@ -191,9 +221,14 @@ pub fn finish(mut rule: Rule, asked: &Asked, cx: &mut Cx<'_>) -> Option<Rule> {
     if let Some((helper, span)) = asked.helper {
         rule.actions.helper = Some(check_helper(helper, span, &rule, &protocols, cx)?);
     }
-    let with_ports = |protocol: &Option<u8>| protocol.is_some_and(|protocol| super::service::PORT_PROTOCOLS.contains(&protocol));
+    let with_ports =
+        |protocol: &Option<u8>| protocol.is_some_and(|protocol| super::service::PORT_PROTOCOLS.contains(&protocol));
     if let Some(span) = asked.ports.filter(|_| !protocols.iter().all(with_ports)) {
-        let finding = Diagnostic::new(&nat::NAT_PORT_WITHOUT_PROTOCOL, span, format!("{} needs `tcp`, `udp` or `sctp`", cx.quote(span)));
+        let finding = Diagnostic::new(
+            &nat::NAT_PORT_WITHOUT_PROTOCOL,
+            span,
+            format!("{} needs `tcp`, `udp` or `sctp`", cx.quote(span)),
+        );
         cx.report(finding.help("name the protocol among the matches, or take `port` out"));
         return None;
     }
@@ -215,7 +250,9 @@ fn check_helper(
     cx: &mut Cx<'_>,
 ) -> Option<Helper> {
     let finding = |message: String| Diagnostic::new(&HELPER_WITHOUT_PROTOCOL, span, message);
-    let name = |protocol: u8| catalogue::PROTOCOLS.iter().find(|(_, known)| *known == protocol).map_or("tcp", |(name, _)| *name);
+    let name = |protocol: u8| {
+        catalogue::PROTOCOLS.iter().find(|(_, known)| *known == protocol).map_or("tcp", |(name, _)| *name)
+    };
     let reads: Vec<&str> = helper.protos.iter().map(|protocol| name(*protocol)).collect();
     match protocols {
         [Some(protocol)] if helper.protos.contains(protocol) => {
@@ -229,7 +266,11 @@ fn check_helper(
         _ => {
             let message = format!("the helper `{}` reads `{}` only", helper.name, reads.join("` or `"));
             let first = reads.first().copied().unwrap_or("tcp");
-            let help = if reads.len() > 1 { "write a rule for each protocol".to_owned() } else { format!("add `{first}` to the rule's matches") };
+            let help = if reads.len() > 1 {
+                "write a rule for each protocol".to_owned()
+            } else {
+                format!("add `{first}` to the rule's matches")
+            };
             cx.report(finding(message).help(help));
             None
         }

@@ -73,7 +73,11 @@ fn prefix(address: &str, length: &str) -> Result<Block, Fault> {
     if let (IpAddr::V4(_), Ok(mask)) = (address, length.parse::<Ipv4Addr>()) {
         let mask = u32::from(mask);
         let contiguous = mask.leading_ones() + mask.trailing_zeros() == 32 || mask == 0;
-        return Err(if contiguous { Fault::Netmask(format!("{address}/{}", mask.leading_ones())) } else { Fault::Length(bits) });
+        return Err(if contiguous {
+            Fault::Netmask(format!("{address}/{}", mask.leading_ones()))
+        } else {
+            Fault::Length(bits)
+        });
     }
     let digits = !length.is_empty() && length.len() <= 3 && length.bytes().all(|byte| byte.is_ascii_digit());
     let length = digits.then(|| length.parse::<u8>().ok()).flatten().filter(|length| *length <= bits);
@@ -115,7 +119,9 @@ fn finding(fault: Fault, text: &str, span: Span) -> Diagnostic {
             Diagnostic::new(&HOST_BITS_SET, span, format!("`{text}` has bits set behind its prefix length"))
                 .help(format!("write `{network}` for the network, or `{address}` for the one address"))
         }
-        Fault::Netmask(fixed) => malformed(format!("`{text}` has a netmask")).help(format!("write the prefix length: `{fixed}`")),
+        Fault::Netmask(fixed) => {
+            malformed(format!("`{text}` has a netmask")).help(format!("write the prefix length: `{fixed}`"))
+        }
         Fault::Backwards(fixed) => {
             malformed(format!("the range `{text}` ends before it begins")).help(format!("write `{fixed}`"))
         }
@@ -141,8 +147,12 @@ impl Nets {
         if looks_like_address(text) || fault != Fault::NotAnAddress {
             cx.report(finding(fault, text, span));
         } else if text.contains('.') && names::suggestion(DefineKind::Net, text, cx).is_none() && !cx.names.blind {
-            let help = format!("write its address, or define a name for it: `net {} = ADDRESS`", text.replace('.', "-"));
-            cx.report(Diagnostic::new(&DNS_NAME, span, format!("`{text}` is a host name, and no policy asks the DNS")).help(help));
+            let help =
+                format!("write its address, or define a name for it: `net {} = ADDRESS`", text.replace('.', "-"));
+            cx.report(
+                Diagnostic::new(&DNS_NAME, span, format!("`{text}` is a host name, and no policy asks the DNS"))
+                    .help(help),
+            );
         } else {
             names::report_unknown(DefineKind::Net, span, cx);
         }
@@ -161,7 +171,9 @@ impl Domain for Nets {
             Ok(Block::V4(lo, hi)) => {
                 return Some(Addrs { v4: Intervals::new(vec![(lo.into(), hi.into())]), v6: Intervals::default() });
             }
-            Ok(Block::V6(lo, hi)) => return Some(Addrs { v4: Intervals::default(), v6: Intervals::new(vec![(lo, hi)]) }),
+            Ok(Block::V6(lo, hi)) => {
+                return Some(Addrs { v4: Intervals::default(), v6: Intervals::new(vec![(lo, hi)]) });
+            }
             Err(fault) => fault,
         };
         match names::lookup(DefineKind::Net, text, span, cx) {
@@ -172,7 +184,10 @@ impl Domain for Nets {
             Found::Failed => {}
             Found::Nothing if words::is_word(text) => {
                 let message = format!("`{text}` is a word of the language, not an address");
-                cx.report(Diagnostic::new(&MALFORMED_VALUE, span, message).help("an address or the name of a `net` is needed here"));
+                cx.report(
+                    Diagnostic::new(&MALFORMED_VALUE, span, message)
+                        .help("an address or the name of a `net` is needed here"),
+                );
             }
             Found::Nothing => Self::other_word(text, span, fault, cx),
         }

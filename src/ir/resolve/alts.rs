@@ -20,7 +20,11 @@ pub type Excluded = [Option<Span>; 2];
 pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>> {
     let frames = frames(draft, cx)?;
     let mut excluded = [None, None];
-    exclude(&mut excluded, [frames.ip4.is_empty(), frames.ip6.is_empty()], draft.frames.as_ref().or(None).map(|(_, span)| *span));
+    exclude(
+        &mut excluded,
+        [frames.ip4.is_empty(), frames.ip6.is_empty()],
+        draft.frames.as_ref().or(None).map(|(_, span)| *span),
+    );
     for (addrs, span) in [&draft.src, &draft.dst].into_iter().flatten() {
         exclude(&mut excluded, [addrs.v4.is_empty(), addrs.v6.is_empty()], Some(*span));
     }
@@ -28,7 +32,8 @@ pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>>
         *slot = slot.or(span);
     }
     if let (false, Some(span), Some((_, words))) = (frames.ether.is_empty(), draft.ip_only, &draft.frames) {
-        let message = format!("{} also means frames that are no IP packets, which have no {}", cx.quote(*words), cx.quote(span));
+        let message =
+            format!("{} also means frames that are no IP packets, which have no {}", cx.quote(*words), cx.quote(span));
         let finding = Diagnostic::new(&IMPOSSIBLE_MATCH, span, message).because(*words, "this is more than IP");
         cx.report(finding.help("write a rule of its own for what is not IP"));
         return None;
@@ -82,7 +87,8 @@ fn frames(draft: &Draft, cx: &mut Cx<'_>) -> Option<Frames> {
 fn report_no_family(no_v4: Span, no_v6: Span, cx: &mut Cx<'_>) {
     let (only_v6, only_v4) = (cx.quote(no_v4), cx.quote(no_v6));
     let message = format!("the rule speaks of no IP version: {only_v4} is IPv4, {only_v6} is IPv6");
-    let (primary, other, text) = if no_v4 > no_v6 { (no_v4, no_v6, "this is IPv4") } else { (no_v6, no_v4, "this is IPv6") };
+    let (primary, other, text) =
+        if no_v4 > no_v6 { (no_v4, no_v6, "this is IPv4") } else { (no_v6, no_v4, "this is IPv6") };
     let finding = Diagnostic::new(&super::draft::NO_FAMILY, primary, message).because(other, text);
     cx.report(finding.help("write one rule for IPv4 and one for IPv6, each with its own addresses"));
 }
@@ -93,9 +99,11 @@ fn ports_have_protocols(draft: &Draft, frames: &Frames, excluded: Excluded, cx: 
         (Some((_, span)), None) | (None | Some(_), Some((_, span))) => (true, *span),
         (None, None) => (false, Span::default()),
     };
-    let with_ports = PORT_PROTOCOLS.into_iter().fold(Protocols::default(), |all, protocol| all.or(Protocols::one(protocol)));
+    let with_ports =
+        PORT_PROTOCOLS.into_iter().fold(Protocols::default(), |all, protocol| all.or(Protocols::one(protocol)));
     let fits = |protocols: Protocols| protocols.and(with_ports.complement()).is_empty();
-    let good = [(frames.ip4, excluded[0]), (frames.ip6, excluded[1])].into_iter().all(|(set, out)| out.is_some() || fits(set));
+    let good =
+        [(frames.ip4, excluded[0]), (frames.ip6, excluded[1])].into_iter().all(|(set, out)| out.is_some() || fits(set));
     if !ports || good {
         return Some(());
     }
@@ -103,7 +111,8 @@ fn ports_have_protocols(draft: &Draft, frames: &Frames, excluded: Excluded, cx: 
     let finding = match &draft.frames {
         Some((_, protocol)) => {
             let message = format!("{} has packets without ports", cx.quote(*protocol));
-            Diagnostic::new(&super::draft::PORT_WITHOUT_PROTOCOL, span, message).because(*protocol, "this is not just tcp, udp or sctp")
+            Diagnostic::new(&super::draft::PORT_WITHOUT_PROTOCOL, span, message)
+                .because(*protocol, "this is not just tcp, udp or sctp")
         }
         None => Diagnostic::new(&super::draft::PORT_WITHOUT_PROTOCOL, span, "a port without `tcp`, `udp` or `sctp`"),
     };
@@ -153,7 +162,11 @@ fn prefix_set(sets: &mut Vec<(Field, Vec<Cond>)>, field: Field, values: Option<&
         if lo == hi {
             conds.push(Cond::Bits { value: lo << shift, mask: ones(bits) << shift });
         } else {
-            conds.extend(prefixes(*lo, *hi, bits).into_iter().map(|(value, mask)| Cond::Bits { value: value << shift, mask: mask << shift }));
+            conds.extend(
+                prefixes(*lo, *hi, bits)
+                    .into_iter()
+                    .map(|(value, mask)| Cond::Bits { value: value << shift, mask: mask << shift }),
+            );
         }
     }
     sets.push((field, conds));
@@ -294,7 +307,8 @@ pub fn only_implicit(alt: &Alt) -> bool {
         Link::Ip4 => false,
         Link::Ip6 => {
             let icmp = of(Field::IpProto) == Some(&[Cond::exact(Field::IpProto, ipproto::ICMPV6.into())]);
-            let allowed = |kind: u8| of(Field::IcmpType).is_some_and(|conds| conds.iter().any(|cond| cond.matches(kind.into())));
+            let allowed =
+                |kind: u8| of(Field::IcmpType).is_some_and(|conds| conds.iter().any(|cond| cond.matches(kind.into())));
             icmp && of(Field::IcmpType).is_some()
                 && (0..=255u8).filter(|kind| allowed(*kind)).all(super::catalogue::is_neighbour_discovery)
         }
@@ -305,5 +319,9 @@ pub fn only_implicit(alt: &Alt) -> bool {
 #[must_use]
 pub fn filters(alt: &Alt) -> u64 {
     let vlans = alt.vlan.as_ref().map_or(1, Vec::len);
-    alt.sets.iter().map(|(_, conds)| conds.len()).chain([vlans]).fold(1, |product, count| product.saturating_mul(count as u64))
+    alt.sets
+        .iter()
+        .map(|(_, conds)| conds.len())
+        .chain([vlans])
+        .fold(1, |product, count| product.saturating_mul(count as u64))
 }

@@ -1,6 +1,8 @@
 //! What is built in: services, protocols, ICMP types, DSCP classes, helpers. Numbers are IANA's.
 
-use crate::abi::ipproto::{AH, DCCP, ESP, GRE, ICMP, ICMPV6, IGMP, IPIP, L2TP, OSPF, PIM, SCTP, TCP, UDP, UDPLITE, VRRP};
+use crate::abi::ipproto::{
+    AH, DCCP, ESP, GRE, ICMP, ICMPV6, IGMP, IPIP, L2TP, OSPF, PIM, SCTP, TCP, UDP, UDPLITE, VRRP,
+};
 
 /// A service: its name, and the protocols with first and last port.
 pub struct Service {

@@ -43,18 +43,24 @@ const FILTERS_MAX: u64 = 1_000_000;
 
 /// Looks at one rule; false after reporting an error.
 pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
-    let lists = [&rule.mark, &rule.label].into_iter().flatten().fold(1u64, |all, conds| all.saturating_mul(conds.len() as u64));
+    let lists =
+        [&rule.mark, &rule.label].into_iter().flatten().fold(1u64, |all, conds| all.saturating_mul(conds.len() as u64));
     let all = rule.alts.iter().fold(0u64, |sum, alt| sum.saturating_add(filters(alt))).saturating_mul(lists);
     if all > FILTERS_MAX {
         let message = format!("this rule becomes {all} filters, and {FILTERS_MAX} is the most");
-        cx.report(Diagnostic::new(&TOO_MANY_FILTERS, rule.info.span, message).help("write prefixes and ranges that cover more"));
+        cx.report(
+            Diagnostic::new(&TOO_MANY_FILTERS, rule.info.span, message)
+                .help("write prefixes and ranges that cover more"),
+        );
         return false;
     }
     if place.stage == Stage::Tracked && !place.scope.loose && rule.alts.iter().all(only_implicit) {
         let arp = rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP));
         let what = if arp { "ARP is" } else { "neighbour discovery and MLD are" };
         let message = format!("{what} accepted before conntrack, so this rule never matches");
-        cx.report(Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help("move the rule into `prefilter { ... }`"));
+        cx.report(
+            Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help("move the rule into `prefilter { ... }`"),
+        );
         return false;
     }
     true
@@ -79,12 +85,17 @@ fn conds(alt: &Alt, field: Field) -> Option<&[Cond]> {
 fn fragments_pass(rules: &[Rule], cx: &mut Cx<'_>) {
     let by = |field: Field| move |alt: &Alt| conds(alt, field).is_some();
     let drops = || rules.iter().filter(|rule| rule.verdict == Verdict::Drop);
-    let on_fragments = |alt: &Alt| conds(alt, Field::IpFlags).is_some_and(|conds| conds.iter().any(|cond| cond.matches(1)));
+    let on_fragments =
+        |alt: &Alt| conds(alt, Field::IpFlags).is_some_and(|conds| conds.iter().any(|cond| cond.matches(1)));
     if drops().any(|rule| rule.alts.iter().any(on_fragments)) {
         return;
     }
     for rule in drops().filter(|rule| rule.alts.iter().any(|alt| by(Field::SrcPort)(alt) || by(Field::DstPort)(alt))) {
-        let finding = Diagnostic::new(&FRAGMENTS_PASS, rule.info.span, "fragments have no ports here, so this drop lets them pass");
+        let finding = Diagnostic::new(
+            &FRAGMENTS_PASS,
+            rule.info.span,
+            "fragments have no ports here, so this drop lets them pass",
+        );
         cx.report(finding.help("drop them too: `drop fragment any`"));
     }
 }
@@ -93,8 +104,16 @@ fn fragments_pass(rules: &[Rule], cx: &mut Cx<'_>) {
 fn invalid_allowed(attach: &Attach, cx: &mut Cx<'_>) {
     // A rule that decides about every invalid IP packet in one of the passes.
     let decides = |rule: &Rule| {
-        let plain = rule.mark.is_none() && rule.label.is_none() && rule.snat.is_none() && rule.dnat.is_none() && rule.actions.limit.is_none();
-        let whole = |link: Link| rule.alts.iter().any(|alt| alt.link == link && alt.vlan.is_none() && alt.not_in.is_empty() && alt.sets.is_empty());
+        let plain = rule.mark.is_none()
+            && rule.label.is_none()
+            && rule.snat.is_none()
+            && rule.dnat.is_none()
+            && rule.actions.limit.is_none();
+        let whole = |link: Link| {
+            rule.alts
+                .iter()
+                .any(|alt| alt.link == link && alt.vlan.is_none() && alt.not_in.is_empty() && alt.sets.is_empty())
+        };
         rule.verdict != Verdict::Continue
             && rule.states.contains(State::Invalid)
             && plain
@@ -122,7 +141,11 @@ fn neighbours_not_redirected(attach: &Attach, cx: &mut Cx<'_>) {
     if attach.default_allow || !allows().all(redirects) {
         return;
     }
-    let deciding = if attach.tracked() { attach.prefilter.iter().chain([].iter()) } else { attach.prefilter.iter().chain(attach.rules.iter()) };
+    let deciding = if attach.tracked() {
+        attach.prefilter.iter().chain([].iter())
+    } else {
+        attach.prefilter.iter().chain(attach.rules.iter())
+    };
     let deciding: Vec<&Rule> = deciding.collect();
     let speaks = |link: Link| allows().any(|rule| rule.alts.iter().any(|alt| alt.link == link));
     let arp = deciding.iter().any(|rule| rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP)));
@@ -138,6 +161,7 @@ fn neighbours_not_redirected(attach: &Attach, cx: &mut Cx<'_>) {
         (false, false) => return,
     };
     let message = format!("the policy redirects all that it allows, but {missing} stays on this device");
-    let finding = Diagnostic::new(&NEIGHBOURS_NOT_REDIRECTED, attach.span, message).because(first.info.span, "this is redirected");
+    let finding = Diagnostic::new(&NEIGHBOURS_NOT_REDIRECTED, attach.span, message)
+        .because(first.info.span, "this is redirected");
     cx.report(finding.help("redirect it too, in `prefilter { allow arp, redirect to DEV }`"));
 }

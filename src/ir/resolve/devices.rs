@@ -65,8 +65,15 @@ impl Domain for DeviceSets {
         if !is_valid(text) {
             let length = text.chars().count();
             let why = if length > IFNAME_MAX { format!("has {length} characters") } else { "is not one".to_owned() };
-            let finding = Diagnostic::new(&BAD_DEVICE_NAME, span, format!("a device's name has at most {IFNAME_MAX} characters, `{text}` {why}"));
-            cx.report(finding.help(near.map_or_else(|| "write the name as `ip link` shows it".to_owned(), words::did_you_mean)));
+            let finding = Diagnostic::new(
+                &BAD_DEVICE_NAME,
+                span,
+                format!("a device's name has at most {IFNAME_MAX} characters, `{text}` {why}"),
+            );
+            cx.report(
+                finding
+                    .help(near.map_or_else(|| "write the name as `ip link` shows it".to_owned(), words::did_you_mean)),
+            );
             return None;
         }
         if let Some(near) = near.filter(|_| !known) {

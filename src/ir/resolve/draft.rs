@@ -85,7 +85,13 @@ pub struct Draft {
 }
 
 /// Joins a further match of the same kind; false after reporting that no packet satisfies both, or where there is no value.
-pub fn join<D: Domain>(domain: &D, slot: &mut Slot<D::Value>, value: Option<D::Value>, span: Span, cx: &mut Cx<'_>) -> bool {
+pub fn join<D: Domain>(
+    domain: &D,
+    slot: &mut Slot<D::Value>,
+    value: Option<D::Value>,
+    span: Span,
+    cx: &mut Cx<'_>,
+) -> bool {
     let Some(value) = value else { return false };
     let Some((old, first)) = slot.take() else {
         *slot = Some((value, span));
@@ -104,7 +110,8 @@ pub fn join<D: Domain>(domain: &D, slot: &mut Slot<D::Value>, value: Option<D::V
 /// Two matches that exclude each other.
 pub fn contradiction(first: Span, second: Span, cx: &Cx<'_>) -> Diagnostic {
     let (a, b) = (cx.quote(first), cx.quote(second));
-    let finding = Diagnostic::new(&IMPOSSIBLE_MATCH, second, format!("no packet is both {a} and {b}")).because(first, "and this");
+    let finding =
+        Diagnostic::new(&IMPOSSIBLE_MATCH, second, format!("no packet is both {a} and {b}")).because(first, "and this");
     let words = (info::one_line(cx.text(first)), info::one_line(cx.text(second)));
     let single = |words: &str| !words.contains([' ', '{']);
     if single(&words.0) && single(&words.1) {

@@ -68,16 +68,24 @@ pub fn policy<'a>(items: impl Iterator<Item = &'a Item>, cx: &mut Cx<'a>) -> Fla
         if let Some((default, _)) = flat.default
             && !matches!(item.kind, ItemKind::Error)
         {
-            let what = if matches!(item.kind, ItemKind::Default(_)) { "a second `default`" } else { "nothing after `default` is reached" };
-            let finding = Diagnostic::new(&RULE_AFTER_DEFAULT, item.span, what).because(default.span, "this decides about all that is left");
+            let what = if matches!(item.kind, ItemKind::Default(_)) {
+                "a second `default`"
+            } else {
+                "nothing after `default` is reached"
+            };
+            let finding = Diagnostic::new(&RULE_AFTER_DEFAULT, item.span, what)
+                .because(default.span, "this decides about all that is left");
             cx.report(finding.help("move `default` to the end of the policy"));
         }
         match &item.kind {
             ItemKind::Prefilter(block) => {
                 if let Some(first) = first {
                     let keyword = block.name;
-                    let finding = Diagnostic::new(&MISPLACED_PREFILTER, keyword, "`prefilter` is not the first in its policy");
-                    cx.report(finding.because(first, "this stands before it").help("move it to the top; join two into one"));
+                    let finding =
+                        Diagnostic::new(&MISPLACED_PREFILTER, keyword, "`prefilter` is not the first in its policy");
+                    cx.report(
+                        finding.because(first, "this stands before it").help("move it to the top; join two into one"),
+                    );
                 }
                 add(&block.items, Part::Prefilter, &mut flat, cx);
             }
@@ -116,7 +124,9 @@ fn add<'a>(items: &'a [Item], part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) 
                 if flat.prefilter.len() + flat.rules.len() >= RULES_MAX {
                     if !flat.full {
                         let message = format!("the policy has more than {RULES_MAX} rules");
-                        cx.report(Diagnostic::new(&TOO_MANY_RULES, item.span, message).help("use sets instead of many rules"));
+                        cx.report(
+                            Diagnostic::new(&TOO_MANY_RULES, item.span, message).help("use sets instead of many rules"),
+                        );
                     }
                     flat.full = true;
                     return;

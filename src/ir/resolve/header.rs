@@ -97,7 +97,9 @@ pub fn scopes<'a>(asts: &'a [Ast], cx: &mut Cx<'a>) -> Vec<Scope<'a>> {
     if let (Some(first), Some(last)) = (bare.first(), bare.last()) {
         if let Some(policy) = scopes.first() {
             let finding = Diagnostic::new(&RULE_OUTSIDE_POLICY, first.span, "a rule outside the policies of the file");
-            cx.report(finding.because(policy.span, "the file has policies").help("move it into a policy, or into a `group`"));
+            cx.report(
+                finding.because(policy.span, "the file has policies").help("move it into a policy, or into a `group`"),
+            );
         }
         let span = first.span.to(last.span);
         let span = if last.span.lo >= first.span.lo { span } else { first.span };
@@ -115,14 +117,16 @@ fn is_bare(item: &Item) -> bool {
 
 fn policy_scope<'a>(item: &'a Item, policy: &'a PolicyBlock, cx: &mut Cx<'a>) -> Scope<'a> {
     let name = cx.text(policy.block.name);
-    let devices = devices::listed(&policy.devices, cx).map(|devices| devices.names.into_iter().collect()).unwrap_or_default();
+    let devices =
+        devices::listed(&policy.devices, cx).map(|devices| devices.names.into_iter().collect()).unwrap_or_default();
     let hook = hook(policy.hook, cx);
     let mut passes: Vec<u16> = Vec::new();
     let mut seen: BTreeMap<u16, Span> = BTreeMap::new();
     for span in &policy.zones {
         let Some(zone) = zones::zone(*span, cx) else { continue };
         if let Some(first) = seen.get(&zone) {
-            let finding = Diagnostic::new(&REPEATED_ZONE, *span, format!("zone {} stands twice in this header", cx.quote(*span)));
+            let finding =
+                Diagnostic::new(&REPEATED_ZONE, *span, format!("zone {} stands twice in this header", cx.quote(*span)));
             cx.report(finding.because(*first, "the first time here").help("name each zone once"));
         } else {
             seen.insert(zone, *span);
@@ -230,7 +234,8 @@ fn bare_device(name: &str, at: Span, cx: &mut Cx<'_>) -> Vec<String> {
         return devices.names.iter().cloned().collect();
     }
     if !devices::is_valid(name) {
-        let message = format!("`--on {name}`: a device's name has at most {IFNAME_MAX} characters, none of them `/` or `:`");
+        let message =
+            format!("`--on {name}`: a device's name has at most {IFNAME_MAX} characters, none of them `/` or `:`");
         cx.report(Diagnostic::new(&devices::BAD_DEVICE_NAME, at, message).help("write the name as `ip link` shows it"));
     }
     vec![name.to_owned()]

@@ -43,7 +43,10 @@ impl IcmpTypes {
         if both.is_empty() {
             let span = icmp.codes.as_ref().map_or(icmp.types.span, |codes| codes.span);
             let message = format!("{} stands for a code of its own", cx.quote(icmp.types.span));
-            cx.report(Diagnostic::new(&IMPOSSIBLE_MATCH, span, message).help("leave out `code`, or write the type as a number"));
+            cx.report(
+                Diagnostic::new(&IMPOSSIBLE_MATCH, span, message)
+                    .help("leave out `code`, or write the type as a number"),
+            );
             return None;
         }
         Some(both)
@@ -72,11 +75,16 @@ impl Domain for IcmpTypes {
         let (word, other_word, version, other_version) =
             if self.v6 { ("icmp6", "icmp", "ICMPv6", "ICMP") } else { ("icmp", "icmp6", "ICMP", "ICMPv6") };
         let finding = if other.iter().any(|(name, ..)| *name == text) {
-            Diagnostic::new(&WRONG_ICMP_VERSION, span, format!("`{text}` is a message of {other_version}, not of {version}"))
-                .help(format!("write `{other_word} {text}`"))
+            Diagnostic::new(
+                &WRONG_ICMP_VERSION,
+                span,
+                format!("`{text}` is a message of {other_version}, not of {version}"),
+            )
+            .help(format!("write `{other_word} {text}`"))
         } else {
             let near = words::nearest(text, own.iter().map(|(name, ..)| *name));
-            let finding = Diagnostic::new(&names::UNKNOWN_NAME, span, format!("no {version} message is called `{text}`"));
+            let finding =
+                Diagnostic::new(&names::UNKNOWN_NAME, span, format!("no {version} message is called `{text}`"));
             finding.help(near.map_or_else(|| format!("write its number: `{word} type N`"), words::did_you_mean))
         };
         cx.report(finding);

@@ -96,7 +96,8 @@ impl<'s, 'a> Infos<'s, 'a> {
             match key {
                 "id" => {
                     if let Some(first) = self.ids.get(value) {
-                        let finding = Diagnostic::new(&DUPLICATE_ID, note.value, format!("a second rule with the id `{value}`"));
+                        let finding =
+                            Diagnostic::new(&DUPLICATE_ID, note.value, format!("a second rule with the id `{value}`"));
                         let help = "give each rule an id of its own; a group with ids is used once in a policy";
                         cx.report(finding.because(*first, "the first is here").help(help));
                     }
@@ -121,7 +122,9 @@ impl<'s, 'a> Infos<'s, 'a> {
 
 /// `2027-06-30`
 fn is_date(text: &str) -> bool {
-    let digits = |part: &str, length: usize| (part.len() == length && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u32>().ok()).flatten();
+    let digits = |part: &str, length: usize| {
+        (part.len() == length && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u32>().ok()).flatten()
+    };
     let mut parts = text.split('-');
     let (year, month, day) = (parts.next(), parts.next(), parts.next());
     let date = || Some((digits(year?, 4)?, digits(month?, 2)?, digits(day?, 2)?));
@@ -161,14 +164,19 @@ mod tests {
 
     #[test]
     fn text_on_one_line_has_no_comments() {
-        assert_eq!(one_line("allow  from {\n  10.0.0.1, # one\n  10.0.0.2 # two\n}"), "allow from { 10.0.0.1, 10.0.0.2 }");
+        assert_eq!(
+            one_line("allow  from {\n  10.0.0.1, # one\n  10.0.0.2 # two\n}"),
+            "allow from { 10.0.0.1, 10.0.0.2 }"
+        );
         assert_eq!(one_line("drop from file \"a  #b.txt\" # c"), "drop from file \"a  #b.txt\"");
     }
 
     #[test]
     fn dates() {
         assert!(is_date("2027-06-30") && is_date("2028-02-29"));
-        for wrong in ["30.6.2027", "2027-6-30", "2027-13-01", "2027-02-29", "2027-06-31", "2027-06-30-", "+027-06-30", ""] {
+        for wrong in
+            ["30.6.2027", "2027-6-30", "2027-13-01", "2027-02-29", "2027-06-31", "2027-06-30-", "+027-06-30", ""]
+        {
             assert!(!is_date(wrong), "{wrong}");
         }
     }

@@ -29,7 +29,8 @@ const BYTE_RATES: &[(&str, u128, u128)] = &[
     ("gbps", 1_000_000_000, 1),
 ];
 const PACKET_RATES: &[(&str, u128, u128)] = &[("pps", 1, 1), ("kpps", 1_000, 1), ("mpps", 1_000_000, 1)];
-const SIZES: &[(&str, u128, u128)] = &[("", 1, 1), ("b", 1, 1), ("kb", 1024, 1), ("mb", 1024 * 1024, 1), ("gb", 1024 * 1024 * 1024, 1)];
+const SIZES: &[(&str, u128, u128)] =
+    &[("", 1, 1), ("b", 1, 1), ("kb", 1024, 1), ("mb", 1024 * 1024, 1), ("gb", 1024 * 1024 * 1024, 1)];
 
 /// A number with a unit: `1.5mbit`.
 fn amount(text: &str, units: &[(&str, u128, u128)]) -> Option<u128> {
@@ -85,7 +86,8 @@ fn byte_limit(rate: u64, burst: Option<Span>, cx: &mut Cx<'_>) -> Option<Limit> 
             match u64::try_from(size).ok().filter(|size| (1..=longest).contains(size)) {
                 Some(size) => size,
                 None => {
-                    let finding = Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("the burst `{text}` is out of range"));
+                    let finding =
+                        Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("the burst `{text}` is out of range"));
                     cx.report(finding.help(format!("at this rate a burst has 1 to {longest} bytes")));
                     return None;
                 }

@@ -82,7 +82,9 @@ impl Masked {
     pub fn overflowed(&self, span: Span, cx: &mut Cx<'_>) -> bool {
         if self.overflow.get() {
             let message = format!("this set falls apart into more than {PIECES_MAX} pieces");
-            cx.report(Diagnostic::new(&SCATTERED_MASKS, span, message).help("use the same mask for all values of the set"));
+            cx.report(
+                Diagnostic::new(&SCATTERED_MASKS, span, message).help("use the same mask for all values of the set"),
+            );
         }
         self.overflow.get()
     }
@@ -171,12 +173,17 @@ fn masked(span: Span, noun: &str, bits: u8, cx: &mut Cx<'_>) -> Option<(u128, Op
         if number(part).is_none() {
             let digits = part.strip_prefix('x').or(part.strip_prefix('X')).or(part.strip_prefix("0X")).unwrap_or(part);
             let hex = !digits.is_empty() && digits.len() <= 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let too_long = part.strip_prefix("0x").is_some_and(|rest| rest.len() > 32) || part.bytes().all(|b| b.is_ascii_digit());
+            let too_long =
+                part.strip_prefix("0x").is_some_and(|rest| rest.len() > 32) || part.bytes().all(|b| b.is_ascii_digit());
             let finding = if too_long && !part.is_empty() {
                 Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{part}` is out of range"))
                     .help(format!("a {noun} has {bits} bits"))
             } else {
-                let help = if hex { format!("write `0x{digits}`") } else { "numbers are decimal, or hexadecimal after `0x`".into() };
+                let help = if hex {
+                    format!("write `0x{digits}`")
+                } else {
+                    "numbers are decimal, or hexadecimal after `0x`".into()
+                };
                 Diagnostic::new(&MALFORMED_VALUE, span, format!("`{part}` is no number")).help(help)
             };
             cx.report(finding);
@@ -185,7 +192,10 @@ fn masked(span: Span, noun: &str, bits: u8, cx: &mut Cx<'_>) -> Option<(u128, Op
     }
     let (value, mask) = (number(value)?, mask.and_then(number));
     if value > ones(bits) || mask.is_some_and(|mask| mask > ones(bits)) {
-        cx.report(Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range")).help(format!("a {noun} has {bits} bits")));
+        cx.report(
+            Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range"))
+                .help(format!("a {noun} has {bits} bits")),
+        );
         return None;
     }
     within(span, value, mask, cx)
@@ -197,12 +207,17 @@ fn within(span: Span, value: u128, mask: Option<u128>, cx: &mut Cx<'_>) -> Optio
         let text = cx.text(span);
         if value & !mask != 0 {
             let help = format!("write `{:#x}/{mask:#x}`, or widen the mask to `{:#x}`", value & mask, value | mask);
-            cx.report(Diagnostic::new(&VALUE_OUTSIDE_MASK, span, format!("the value of `{text}` has bits outside its mask")).help(help));
+            cx.report(
+                Diagnostic::new(&VALUE_OUTSIDE_MASK, span, format!("the value of `{text}` has bits outside its mask"))
+                    .help(help),
+            );
             return None;
         }
         if mask == 0 {
             let message = format!("the mask of `{text}` has no bits");
-            cx.report(Diagnostic::new(&MALFORMED_VALUE, span, message).help("a mask names the bits that count: `0x1/0xff`"));
+            cx.report(
+                Diagnostic::new(&MALFORMED_VALUE, span, message).help("a mask names the bits that count: `0x1/0xff`"),
+            );
             return None;
         }
     }
@@ -248,10 +263,16 @@ fn tcp_flags(span: Span, cx: &mut Cx<'_>) -> Option<Piece> {
     if let Some(mask_bits) = mask_bits
         && value_bits & !mask_bits != 0
     {
-        let outside: Vec<&str> =
-            catalogue::TCP_FLAGS.iter().filter(|(_, bit)| value_bits & !mask_bits & u128::from(*bit) != 0).map(|(name, _)| *name).collect();
-        let finding = Diagnostic::new(&VALUE_OUTSIDE_MASK, span, format!("the flags of `{text}` are not all in its mask"));
-        cx.report(finding.help(format!("write `{text},{}`: after `/` stand all flags that are looked at", outside.join(","))));
+        let outside: Vec<&str> = catalogue::TCP_FLAGS
+            .iter()
+            .filter(|(_, bit)| value_bits & !mask_bits & u128::from(*bit) != 0)
+            .map(|(name, _)| *name)
+            .collect();
+        let finding =
+            Diagnostic::new(&VALUE_OUTSIDE_MASK, span, format!("the flags of `{text}` are not all in its mask"));
+        cx.report(
+            finding.help(format!("write `{text},{}`: after `/` stand all flags that are looked at", outside.join(","))),
+        );
         return None;
     }
     within(span, value_bits, mask_bits, cx).and_then(|(value, mask)| Some((value, mask?)))
@@ -267,7 +288,10 @@ fn flag_list(list: &str, span: Span, cx: &mut Cx<'_>) -> Option<u128> {
             let near = words::nearest(flag, catalogue::TCP_FLAGS.iter().map(|(name, _)| *name));
             let finding = Diagnostic::new(&super::names::UNKNOWN_NAME, span, format!("no TCP flag is called `{flag}`"));
             let flags: Vec<&str> = catalogue::TCP_FLAGS.iter().map(|(name, _)| *name).collect();
-            cx.report(finding.help(near.map_or_else(|| format!("the flags are `{}`", flags.join("`, `")), words::did_you_mean)));
+            cx.report(
+                finding
+                    .help(near.map_or_else(|| format!("the flags are `{}`", flags.join("`, `")), words::did_you_mean)),
+            );
             return None;
         };
         bits |= u128::from(*bit);
@@ -286,7 +310,8 @@ fn fragment(span: Span, cx: &mut Cx<'_>) -> Option<Piece> {
         "later" => Some((is, is | first)),
         _ => {
             let near = words::nearest(text, ["any", "none", "first", "later"]);
-            let finding = Diagnostic::new(&super::names::UNKNOWN_NAME, span, format!("`{text}` says nothing about fragments"));
+            let finding =
+                Diagnostic::new(&super::names::UNKNOWN_NAME, span, format!("`{text}` says nothing about fragments"));
             let help = near.map_or_else(|| "write `first`, `later`, `any` or `none`".to_owned(), words::did_you_mean);
             cx.report(finding.help(help));
             None

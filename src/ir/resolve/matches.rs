@@ -58,8 +58,12 @@ pub fn read(part: &Match, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<
             let value = sets::value(&DeviceSets, set, cx);
             draft.broken |= !join(&DeviceSets, &mut draft.arrival, value, span, cx);
         }
-        MatchKind::Mark(set) => tracked_mask(&Masked::marks(), set, span, place, (&mut draft.mark, &mut draft.broken), cx),
-        MatchKind::Label(set) => tracked_mask(&Masked::labels(), set, span, place, (&mut draft.label, &mut draft.broken), cx),
+        MatchKind::Mark(set) => {
+            tracked_mask(&Masked::marks(), set, span, place, (&mut draft.mark, &mut draft.broken), cx)
+        }
+        MatchKind::Label(set) => {
+            tracked_mask(&Masked::labels(), set, span, place, (&mut draft.label, &mut draft.broken), cx)
+        }
         MatchKind::TcpFlags(set) => {
             frames(Frames::of_word("tcp"), span, draft, cx);
             draft.broken |= !masked(&Masked::tcp_flags(), &mut draft.flags, set, span, cx);
@@ -133,7 +137,8 @@ fn words_match(set: &Set, span: Span, place: &Place<'_, '_>, draft: &mut Draft, 
         match found {
             Some((first, at)) if first != kind => {
                 let message = format!("{} and {} in one set", cx.quote(at), cx.quote(*word));
-                let finding = Diagnostic::new(&MIXED_WORDS, *word, message).because(at, "this speaks of something else");
+                let finding =
+                    Diagnostic::new(&MIXED_WORDS, *word, message).because(at, "this speaks of something else");
                 cx.report(finding.help("write two rules to match either; without braces, both must hold"));
                 sound = false;
                 break;
@@ -188,7 +193,11 @@ fn translation(set: &Set, list: &[(Span, bool)], span: Span, draft: &mut Draft, 
         let slot = if cx.text(*word) == "snat" { &mut draft.snat } else { &mut draft.dnat };
         match *slot {
             Some((wanted, first)) if wanted == *negated => {
-                let finding = Diagnostic::new(&super::draft::IMPOSSIBLE_MATCH, span, "no packet is translated and not translated");
+                let finding = Diagnostic::new(
+                    &super::draft::IMPOSSIBLE_MATCH,
+                    span,
+                    "no packet is translated and not translated",
+                );
                 cx.report(finding.because(first, "and this").help("take one of the two out"));
                 draft.broken = true;
             }
@@ -259,7 +268,11 @@ fn fragment(set: &Set, span: Span, place: &Place<'_, '_>, draft: &mut Draft, cx:
         let whole = (0, u128::from(ip_flags::IS_FRAGMENT));
         // What conntrack has put together is no fragment, so `fragment none` always holds.
         if draft.fragment.take().is_some_and(|(pieces, _)| domain.union(vec![pieces]) != [whole]) {
-            let finding = Diagnostic::new(&FRAGMENT_AFTER_TRACKING, span, format!("{} never matches after conntrack", cx.quote(span)));
+            let finding = Diagnostic::new(
+                &FRAGMENT_AFTER_TRACKING,
+                span,
+                format!("{} never matches after conntrack", cx.quote(span)),
+            );
             cx.report(finding.help("conntrack puts fragments together: move the rule into `prefilter { ... }`"));
             draft.broken = true;
         }

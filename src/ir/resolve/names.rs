@@ -10,8 +10,8 @@ use super::service::{ServiceSet, Services};
 use super::{Cx, catalogue, sets, words, zones};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::field::value::Intervals;
-use crate::parse::lints::{NESTED_TOO_DEEP, TOO_MANY_ERRORS};
 use crate::parse::ast::{Ast, Block, Define, DefineKind, Item, ItemKind, Set};
+use crate::parse::lints::{NESTED_TOO_DEEP, TOO_MANY_ERRORS};
 use crate::source::{SourceMap, Span};
 
 crate::declare_lints! {
@@ -199,7 +199,10 @@ impl<'a> Names<'a> {
 
     /// A statement that could not be read: if it was to define a name, that name's uses stay silent.
     fn broken(&mut self, item: &Item, map: &'a SourceMap) {
-        let mut tokens = map.text(item.span).split(|c: char| c.is_whitespace() || matches!(c, '=' | '{' | ';')).filter(|t| !t.is_empty());
+        let mut tokens = map
+            .text(item.span)
+            .split(|c: char| c.is_whitespace() || matches!(c, '=' | '{' | ';'))
+            .filter(|t| !t.is_empty());
         let (Some(word), Some(name)) = (tokens.next(), tokens.next()) else { return };
         if word == "group" {
             self.groups.entry(name).or_insert(Group { block: None, span: item.span, used: true, own: false });
@@ -367,7 +370,12 @@ pub fn report_unused(cx: &mut Cx<'_>) {
         return;
     }
     let defs = cx.names.defs.iter().filter(|def| def.own && !def.used).map(|def| (noun(def.kind), def.name, def.span));
-    let groups = cx.names.groups.iter().filter(|(_, group)| group.own && !group.used).map(|(name, group)| ("group", *name, group.span));
+    let groups = cx
+        .names
+        .groups
+        .iter()
+        .filter(|(_, group)| group.own && !group.used)
+        .map(|(name, group)| ("group", *name, group.span));
     let unused: Vec<_> = defs.chain(groups).collect();
     for (noun, name, span) in unused {
         let message = format!("nothing uses the {noun} `{name}`");

@@ -44,7 +44,14 @@ crate::declare_lints! {
 }
 
 /// Reads one translation into the rule's actions; `None` after reporting.
-pub fn read(action: &Action, written: &ast::Nat, zone: Option<u16>, place: &Place<'_, '_>, read: &mut Read, cx: &mut Cx<'_>) -> Option<()> {
+pub fn read(
+    action: &Action,
+    written: &ast::Nat,
+    zone: Option<u16>,
+    place: &Place<'_, '_>,
+    read: &mut Read,
+    cx: &mut Cx<'_>,
+) -> Option<()> {
     let side = if matches!(action.kind, ActionKind::Dnat(_)) { NatSide::Destination } else { NatSide::Source };
     let zone = match written.zone {
         Some(word) => zones::zone(word, cx)?,
@@ -76,8 +83,12 @@ pub fn read(action: &Action, written: &ast::Nat, zone: Option<u16>, place: &Plac
             Diagnostic::new(&REPEATED_ACTION, action.span, message).help("keep one of the two")
         } else {
             let words = cx.quote(action.span);
-            Diagnostic::new(&TWO_TRANSLATIONS, action.span, "source and destination translation in one rule and one zone")
-                .help(format!("let another zone record one of them: `{} in zone N`", words.trim_matches('`')))
+            Diagnostic::new(
+                &TWO_TRANSLATIONS,
+                action.span,
+                "source and destination translation in one rule and one zone",
+            )
+            .help(format!("let another zone record one of them: `{} in zone N`", words.trim_matches('`')))
         };
         cx.report(finding.because(*first, "the first is here"));
         return None;
@@ -113,9 +124,11 @@ fn pool(word: Span, cx: &mut Cx<'_>) -> Option<Stretch> {
 fn ports(word: Span, cx: &mut Cx<'_>) -> Option<(u16, u16)> {
     let ports: Intervals = PORTS.word(word, cx)?;
     let finding = match ports.list() {
-        [(0, _)] => Diagnostic::new(&VALUE_OUT_OF_RANGE, word, "nothing can be translated to port 0").help("ports for translation go from 1 to 65535"),
+        [(0, _)] => Diagnostic::new(&VALUE_OUT_OF_RANGE, word, "nothing can be translated to port 0")
+            .help("ports for translation go from 1 to 65535"),
         [(lo, hi)] => return Some((u16::try_from(*lo).ok()?, u16::try_from(*hi).ok()?)),
-        _ => Diagnostic::new(&SCATTERED_POOL, word, format!("{} is not one stretch of ports", cx.quote(word))).help("give a port or a range"),
+        _ => Diagnostic::new(&SCATTERED_POOL, word, format!("{} is not one stretch of ports", cx.quote(word)))
+            .help("give a port or a range"),
     };
     cx.report(finding);
     None
@@ -128,13 +141,17 @@ fn device_address(span: Span, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> Option<
         [] => return None,
         [device] => match cx.options.addresses.get(device) {
             Some(addresses) if addresses.v4.is_some() || addresses.v6.is_some() => {
-                return Some(Stretch { v4: addresses.v4.map(|one| (one, one)), v6: addresses.v6.map(|one| (one, one)) });
+                return Some(Stretch {
+                    v4: addresses.v4.map(|one| (one, one)),
+                    v6: addresses.v6.map(|one| (one, one)),
+                });
             }
             _ => Diagnostic::new(&UNKNOWN_DEVICE_ADDRESS, span, format!("the address of `{device}` is not known"))
                 .help(format!("add `--address {device}=ADDR` to the command, or write `snat ADDR`")),
         },
         devices => {
-            let message = format!("the policy stands on {} devices, and `masquerade` takes the address of one", devices.len());
+            let message =
+                format!("the policy stands on {} devices, and `masquerade` takes the address of one", devices.len());
             Diagnostic::new(&UNKNOWN_DEVICE_ADDRESS, span, message)
                 .because(place.scope.span, "the devices are named here")
                 .help("write one policy for each device, or `snat ADDR`")
@@ -150,8 +167,12 @@ pub fn leave_out_where_never_new(rule: &mut Rule, spans: &[(u16, NatSide, Span)]
         return;
     }
     for (zone, _, span) in spans {
-        let finding = Diagnostic::new(&NEVER_NEW, *span, "no connection is ever translated by this rule alone: it sees no `new` packet")
-            .note(format!("translations on record in zone {zone} are applied, as by `nat`"));
+        let finding = Diagnostic::new(
+            &NEVER_NEW,
+            *span,
+            "no connection is ever translated by this rule alone: it sees no `new` packet",
+        )
+        .note(format!("translations on record in zone {zone} are applied, as by `nat`"));
         cx.report(finding.help("put the translation on the rule that allows `new` packets"));
     }
     rule.actions.nat.clear();

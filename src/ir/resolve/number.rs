@@ -111,7 +111,9 @@ impl Numbers {
                 })),
             },
             Named::Protocol => Ok(catalogue::find_protocol(text).and_then(one)),
-            Named::Dscp => Ok(catalogue::DSCP_NAMES.iter().find(|(name, _)| *name == text).and_then(|(_, dscp)| one(*dscp))),
+            Named::Dscp => {
+                Ok(catalogue::DSCP_NAMES.iter().find(|(name, _)| *name == text).and_then(|(_, dscp)| one(*dscp)))
+            }
             Named::Nothing | Named::Mac => Ok(None),
         }
     }
@@ -167,7 +169,8 @@ impl Domain for Numbers {
 
     fn file(&self, path: Span, file: FileId, cx: &mut Cx<'_>) -> Option<Intervals> {
         if self.named != Named::Port {
-            let finding = Diagnostic::new(&super::sets::MISPLACED_FILE, path, format!("no {} is read from a file", self.noun));
+            let finding =
+                Diagnostic::new(&super::sets::MISPLACED_FILE, path, format!("no {} is read from a file", self.noun));
             cx.report(finding.help("write the items into the braces"));
             return None;
         }
@@ -209,7 +212,9 @@ mod tests {
     #[test]
     fn hardware_addresses_have_six_bytes() {
         assert_eq!(mac("02:00:00:00:00:01"), Some(0x0200_0000_0001));
-        for wrong in ["02:00:00:00:00", "02:00:00:00:00:01:02", "02:00:00:00:00:0g", "2001:db8::1", "02:00:00:00:00:001"] {
+        for wrong in
+            ["02:00:00:00:00", "02:00:00:00:00:01:02", "02:00:00:00:00:0g", "2001:db8::1", "02:00:00:00:00:001"]
+        {
             assert_eq!(mac(wrong), None, "{wrong}");
         }
     }

@@ -139,14 +139,16 @@ impl FrameSets {
 fn ethertype(span: Span, cx: &mut Cx<'_>) -> Option<Frames> {
     let text = cx.text(span);
     let finding = match number::number(text).map(u16::try_from) {
-        None => Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no ethertype")).help("ethertypes are written `0x88cc`"),
+        None => Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no ethertype"))
+            .help("ethertypes are written `0x88cc`"),
         Some(Ok(value @ (eth::P_IP | eth::P_IPV6 | eth::P_8021Q))) => {
             let word = match value {
                 eth::P_IP => "ip",
                 eth::P_IPV6 => "ip6",
                 _ => "vlan N",
             };
-            Diagnostic::new(&ETHERTYPE_OF_IP, span, format!("ethertype `{text}` has a word of its own")).help(format!("write `{word}`"))
+            Diagnostic::new(&ETHERTYPE_OF_IP, span, format!("ethertype `{text}` has a word of its own"))
+                .help(format!("write `{word}`"))
         }
         Some(Ok(value)) if value >= eth::P_802_3_MIN => return Some(Frames::ethertype(value)),
         Some(_) => Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("ethertype `{text}` is out of range"))

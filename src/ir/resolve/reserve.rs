@@ -47,7 +47,9 @@ fn bits(span: Span, cx: &mut Cx<'_>) -> Option<NatBits> {
         }
         _ => {
             let message = format!("`{text}` is not two of the 32 bits of a mark");
-            cx.report(Diagnostic::new(&BAD_RESERVATION, span, message).help("write two bits: `reserve mark 0xc0000000`"));
+            cx.report(
+                Diagnostic::new(&BAD_RESERVATION, span, message).help("write two bits: `reserve mark 0xc0000000`"),
+            );
             None
         }
     }

@@ -53,7 +53,13 @@ pub fn attach<'a>(scope: &Scope<'a>, cx: &mut Cx<'a>) -> Attach {
     attach
 }
 
-fn list<'a>(placed: &[Placed<'a>], prefilter: bool, infos: &mut Infos<'_, 'a>, scope: &Scope<'a>, cx: &mut Cx<'a>) -> Vec<Rule> {
+fn list<'a>(
+    placed: &[Placed<'a>],
+    prefilter: bool,
+    infos: &mut Infos<'_, 'a>,
+    scope: &Scope<'a>,
+    cx: &mut Cx<'a>,
+) -> Vec<Rule> {
     let mut rules = Vec::with_capacity(placed.len());
     for one in placed {
         let text = info::one_line(cx.text(one.item.span));
@@ -90,7 +96,8 @@ fn default<'a>(infos: &mut Infos<'_, 'a>, scope: &Scope<'a>, cx: &mut Cx<'a>) ->
 
 fn missing_default(scope: &Scope<'_>, allow: bool, cx: &mut Cx<'_>) {
     if !scope.bare {
-        let finding = Diagnostic::new(&MISSING_DEFAULT, scope.span, format!("the policy `{}` has no `default`", scope.name));
+        let finding =
+            Diagnostic::new(&MISSING_DEFAULT, scope.span, format!("the policy `{}` has no `default`", scope.name));
         cx.report(finding.help("write `default drop` (or `default allow`) as its last line"));
     } else if !allow {
         let last = scope.flat.rules.iter().chain(&scope.flat.prefilter).map(|placed| placed.item.span).max();
@@ -146,7 +153,13 @@ fn pass(draft: &Draft, place: &Place<'_, '_>) -> usize {
 }
 
 /// The states in which the rule matches: a rule that translates, sets or commits never sees invalid packets, which have no connection.
-fn states(written: &ast::Rule, draft: &Draft, actions: &Actions, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> Option<StateSet> {
+fn states(
+    written: &ast::Rule,
+    draft: &Draft,
+    actions: &Actions,
+    place: &Place<'_, '_>,
+    cx: &mut Cx<'_>,
+) -> Option<StateSet> {
     let states = draft.states.map_or(StateSet::ALL, |(states, _)| states);
     if place.stage != Stage::Tracked || !needs_connection(actions, written) {
         return Some(states);
@@ -155,7 +168,8 @@ fn states(written: &ast::Rule, draft: &Draft, actions: &Actions, place: &Place<'
     if let (true, Some((_, span))) = (valid == StateSet::EMPTY, draft.states) {
         let at = written.actions.first().map_or(span, |action| action.span);
         let message = format!("{} needs a connection, and an `invalid` packet has none", cx.quote(at));
-        let finding = Diagnostic::new(&IMPOSSIBLE_MATCH, at, message).because(span, "the rule sees only invalid packets");
+        let finding =
+            Diagnostic::new(&IMPOSSIBLE_MATCH, at, message).because(span, "the rule sees only invalid packets");
         cx.report(finding.help("take the action or the state word out"));
         return None;
     }

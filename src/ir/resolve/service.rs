@@ -100,7 +100,10 @@ impl Domain for Services {
     }
 
     fn complement(&self, value: &ServiceSet) -> ServiceSet {
-        ServiceSet { ports: ServiceSet::map2(value, value, |ports, _| ports.complement(PORTS.bits)), others: !value.others }
+        ServiceSet {
+            ports: ServiceSet::map2(value, value, |ports, _| ports.complement(PORTS.bits)),
+            others: !value.others,
+        }
     }
 
     fn is_empty(&self, value: &ServiceSet) -> bool {

@@ -48,7 +48,10 @@ pub fn value<D: Domain>(domain: &D, set: &Set, cx: &mut Cx<'_>) -> Option<D::Val
     let value = if set.negated { domain.complement(&inside) } else { inside };
     if domain.is_empty(&value) {
         let what = if set.items.is_empty() { "the set has no items" } else { "nothing is left in the set" };
-        cx.report(Diagnostic::new(&EMPTY_SET, set.span, what).help("a set must hold something: delete it, or put something in"));
+        cx.report(
+            Diagnostic::new(&EMPTY_SET, set.span, what)
+                .help("a set must hold something: delete it, or put something in"),
+        );
         return None;
     }
     Some(value)

@@ -44,16 +44,23 @@ pub fn available(what: Span, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
         Stage::Tracked if place.has_zone || place.scope.home.is_some() => return true,
         Stage::Tracked => Diagnostic::new(&MISSING_ZONE, what, format!("{words} could speak of any of several zones"))
             .help("add `from zone N` to the rule, or write `zone N` in the policy's header"),
-        Stage::Prefilter => Diagnostic::new(&STATE_IN_PREFILTER, what, format!("{words} needs conntrack, which comes after `prefilter`"))
-            .help("move the rule below the `prefilter`"),
+        Stage::Prefilter => Diagnostic::new(
+            &STATE_IN_PREFILTER,
+            what,
+            format!("{words} needs conntrack, which comes after `prefilter`"),
+        )
+        .help("move the rule below the `prefilter`"),
         Stage::Untracked => {
-            let finding = Diagnostic::new(&MISSING_ZONE, what, format!("{words} needs conntrack, but no zone is named"));
+            let finding =
+                Diagnostic::new(&MISSING_ZONE, what, format!("{words} needs conntrack, but no zone is named"));
             if place.scope.bare {
                 finding.help("add `--zone N` to the command, or `from zone N` to the rule")
             } else {
                 let header = cx.quote(place.scope.span);
                 let header = header.trim_matches('`');
-                finding.help(format!("write a zone in the header: `{header} zone 1`")).because(place.scope.span, "this policy tracks nothing")
+                finding
+                    .help(format!("write a zone in the header: `{header} zone 1`"))
+                    .because(place.scope.span, "this policy tracks nothing")
             }
         }
     };
@@ -96,8 +103,12 @@ pub fn read(set: &Set, span: Span, draft: &mut Draft, cx: &mut Cx<'_>) {
         return;
     };
     if states == StateSet::EMPTY {
-        let finding = Diagnostic::new(&IMPOSSIBLE_MATCH, span, format!("no packet is {}", cx.quote(span).trim_matches('`')));
-        cx.report(finding.help("after conntrack every packet is `tracked`: a rule for untracked ones belongs into `prefilter`"));
+        let finding =
+            Diagnostic::new(&IMPOSSIBLE_MATCH, span, format!("no packet is {}", cx.quote(span).trim_matches('`')));
+        cx.report(
+            finding
+                .help("after conntrack every packet is `tracked`: a rule for untracked ones belongs into `prefilter`"),
+        );
         draft.broken = true;
         return;
     }
@@ -119,9 +130,14 @@ fn remedy(finding: Diagnostic, old: StateSet, states: StateSet, first: &str, sec
     let either = |set: StateSet| set == StateSet::of(&[New]);
     let reply = |set: StateSet| set == StateSet::of(&[EstablishedReply, RelatedReply]);
     if either(old) && reply(states) || either(states) && reply(old) {
-        return finding.help("the packet that begins a connection is no reply: write `established reply`, or `new` alone");
+        return finding
+            .help("the packet that begins a connection is no reply: write `established reply`, or `new` alone");
     }
     let simple = |text: &str| !text.contains(|c: char| c.is_whitespace());
     debug_assert!(!old.contains(Untracked) && !states.contains(Untracked), "state words speak of tracked packets");
-    if simple(first) && simple(second) { finding.help(format!("write `{{ {first}, {second} }}` to match either")) } else { finding }
+    if simple(first) && simple(second) {
+        finding.help(format!("write `{{ {first}, {second} }}` to match either"))
+    } else {
+        finding
+    }
 }

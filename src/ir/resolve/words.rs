@@ -2,24 +2,102 @@
 
 /// Words that no net, port, service, zone or interface may be called; sorted.
 const WORDS: &[&str] = &[
-    "allow", "any", "arp", "burst", "clear", "code", "commit", "continue", "default", "dnat", "drop", "dscp", "egress",
-    "esp", "established", "ethertype", "file", "flags", "force", "fragment", "from", "gre", "group", "helper", "icmp",
-    "icmp6", "in", "include", "ingress", "interface", "invalid", "ip", "ip6", "label", "limit", "mac", "mark",
-    "masquerade", "mirror", "nat", "net", "new", "not", "on", "original", "policy", "port", "prefilter", "proto",
-    "redirect", "related", "reply", "reserve", "sctp", "service", "set", "snat", "stateless", "tcp", "then", "to",
-    "tracked", "ttl", "type", "udp", "use", "vlan", "zone",
+    "allow",
+    "any",
+    "arp",
+    "burst",
+    "clear",
+    "code",
+    "commit",
+    "continue",
+    "default",
+    "dnat",
+    "drop",
+    "dscp",
+    "egress",
+    "esp",
+    "established",
+    "ethertype",
+    "file",
+    "flags",
+    "force",
+    "fragment",
+    "from",
+    "gre",
+    "group",
+    "helper",
+    "icmp",
+    "icmp6",
+    "in",
+    "include",
+    "ingress",
+    "interface",
+    "invalid",
+    "ip",
+    "ip6",
+    "label",
+    "limit",
+    "mac",
+    "mark",
+    "masquerade",
+    "mirror",
+    "nat",
+    "net",
+    "new",
+    "not",
+    "on",
+    "original",
+    "policy",
+    "port",
+    "prefilter",
+    "proto",
+    "redirect",
+    "related",
+    "reply",
+    "reserve",
+    "sctp",
+    "service",
+    "set",
+    "snat",
+    "stateless",
+    "tcp",
+    "then",
+    "to",
+    "tracked",
+    "ttl",
+    "type",
+    "udp",
+    "use",
+    "vlan",
+    "zone",
 ];
 
 /// Words that may stand as a match of their own.
 pub const MATCH_WORDS: &[&str] = &[
-    "new", "established", "related", "invalid", "reply", "original", "tracked", "snat", "dnat", "ip", "ip6", "tcp", "udp",
-    "sctp", "icmp", "icmp6", "gre", "esp", "arp",
+    "new",
+    "established",
+    "related",
+    "invalid",
+    "reply",
+    "original",
+    "tracked",
+    "snat",
+    "dnat",
+    "ip",
+    "ip6",
+    "tcp",
+    "udp",
+    "sctp",
+    "icmp",
+    "icmp6",
+    "gre",
+    "esp",
+    "arp",
 ];
 
 /// Keywords that begin a match with a value.
-pub const MATCH_KEYWORDS: &[&str] = &[
-    "from", "to", "in", "proto", "ethertype", "service", "mark", "label", "dscp", "ttl", "vlan", "fragment",
-];
+pub const MATCH_KEYWORDS: &[&str] =
+    &["from", "to", "in", "proto", "ethertype", "service", "mark", "label", "dscp", "ttl", "vlan", "fragment"];
 
 /// Whether the language gives this word a meaning.
 #[must_use]
@@ -30,8 +108,10 @@ pub fn is_word(text: &str) -> bool {
 /// The candidate that a mistyped word probably meant.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // Lengths first: a policy may have thousands of names and of typos.
-    let likely: Vec<&str> =
-        candidates.into_iter().filter(|candidate| candidate.len().abs_diff(word.len()) <= 2 && *candidate != word).collect();
+    let likely: Vec<&str> = candidates
+        .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= 2 && *candidate != word)
+        .collect();
     crate::parse::words::nearest(word, &likely)
 }
 

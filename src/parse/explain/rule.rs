@@ -1,0 +1,237 @@
+//! Rules: matches, commas and actions.
+
+use super::common::{self, quoted};
+use super::foreign::{Where, foreign};
+use super::tokens::{Token, Tokens};
+use crate::diag::{Diagnostic, Lint};
+use crate::parse::lints;
+use crate::parse::words::{self, ACTION_WORDS, MATCH_WORDS, PROTOCOL_WORDS, RULE_WORDS, STATE_WORDS};
+
+/// A rule that does not parse.
+pub fn rule(tokens: &Tokens<'_>) -> Option<Diagnostic> {
+    let common = common::sign(tokens).or_else(|| common::braces(tokens)).or_else(|| common::spaced_range(tokens));
+    common.or_else(|| match tokens.first_comma() {
+        Some(comma) => in_actions(tokens, comma),
+        None => in_matches(tokens),
+    })
+}
+
+fn finding(lint: &'static Lint, token: Token<'_>, message: String, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(lint, token.span, message).help(help)
+}
+
+fn is_match(word: &str) -> bool {
+    MATCH_WORDS.contains(&word) || STATE_WORDS.contains(&word) || PROTOCOL_WORDS.contains(&word)
+}
+
+fn missing_comma(action: Token<'_>) -> Diagnostic {
+    finding(
+        &lints::MISSING_COMMA,
+        action,
+        format!("missing comma before the action `{}`", action.text),
+        format!("put a comma before `{}`", action.text),
+    )
+}
+
+fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
+    // `tcp snat 1.2.3.4`: `snat` read as a match, its pool does not.
+    let before = tokens.before(1)?;
+    let token = tokens.before(0);
+    let looks_new = token.is_some_and(|token| !is_match(token.text) && token.is_value());
+    if matches!(before.text, "snat" | "dnat") && looks_new {
+        return Some(missing_comma(before));
+    }
+    let Some(token) = token else { return common::value(tokens) };
+    if token.text == "code" && matches!(before.text, "icmp" | "icmp6") {
+        let help = format!("write `{} type 3 code 4`", before.text);
+        return Some(finding(&lints::SYNTAX, token, "an ICMP code needs its type".to_owned(), help));
+    }
+    let waits = common::value(tokens);
+    if waits.is_some() && (is_match(token.text) || ACTION_WORDS.contains(&token.text) || !token.is_word()) {
+        return waits;
+    }
+    if waits.is_some() {
+        return foreign(token.text, token.span, Where::Match)
+            .filter(|found| found.lint.name == lints::UNSUPPORTED.name)
+            .or(waits);
+    }
+    if ACTION_WORDS.contains(&token.text) {
+        return Some(missing_comma(token));
+    }
+    if RULE_WORDS.contains(&token.text) {
+        let help = format!("put `;` before `{0}`, or start a new line", token.text);
+        return Some(finding(
+            &lints::SYNTAX,
+            token,
+            format!("a rule has one verdict, and `{}` is another", token.text),
+            help,
+        ));
+    }
+    let misspelt = words::nearest(token.text, &near_matches(before.text));
+    let known = foreign(token.text, token.span, Where::Match);
+    known.or_else(|| number_or_address(tokens, token)).or_else(|| {
+        let help = match (misspelt, words::nearest(token.text, ACTION_WORDS)) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some(near)) => format!("did you mean the action `{near}`? actions stand after a comma"),
+            (None, None) => "matches are states (`established`), protocols (`tcp`), `from`, `to`, `to port NAME`, `service NAME`, `in`, `mark` and the like".to_owned(),
+        };
+        Some(finding(&lints::UNKNOWN_WORD, token, format!("{} is no match", quoted(token)), help))
+    })
+}
+
+/// The words that could stand after `before`.
+fn near_matches(before: &str) -> Vec<&'static str> {
+    let mut list: Vec<&str> = [MATCH_WORDS, STATE_WORDS, PROTOCOL_WORDS].concat();
+    match before {
+        "allow" => list.push("stateless"),
+        "tcp" => list.push("flags"),
+        "icmp" | "icmp6" => list.extend(["type", "code"]),
+        _ => {}
+    }
+    list
+}
+
+/// A value without the word that says what it is.
+fn number_or_address(tokens: &Tokens<'_>, token: Token<'_>) -> Option<Diagnostic> {
+    let text = token.text;
+    let icmp =
+        matches!(tokens.word(2), "icmp" | "icmp6").then(|| words::nearest(tokens.word(1), &["type", "code"])).flatten();
+    if let (Some(near), Some(before)) = (icmp, tokens.before(1)) {
+        let help = format!("did you mean `{near}`?");
+        return Some(finding(&lints::UNKNOWN_WORD, before, format!("{} is no match", quoted(before)), help));
+    }
+    if text == "{" {
+        return None;
+    }
+    let number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let address =
+        text.contains(['.', ':']) && text.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/' | '-'));
+    let help = if address {
+        format!("say which end: `from {text}` or `to {text}`")
+    } else if number {
+        format!("say what it is: `to port {text}`, `mark {text}`, `proto {text}`")
+    } else if text.starts_with('"') {
+        "only the paths of files and the values of annotations stand in quotes".to_owned()
+    } else {
+        return None;
+    };
+    Some(finding(&lints::UNKNOWN_WORD, token, format!("{} is no match", quoted(token)), help))
+}
+
+fn in_actions(tokens: &Tokens<'_>, comma: Token<'_>) -> Option<Diagnostic> {
+    let before = tokens.before(1)?;
+    let Some(token) = tokens.before(0) else {
+        if before.text == "," {
+            let help = "take the comma away, or write an action after it";
+            return Some(finding(&lints::SYNTAX, before, "nothing follows this comma".to_owned(), help));
+        }
+        return common::value(tokens);
+    };
+    if before.text != "," {
+        return after_action(tokens, token);
+    }
+    if token.text == "," {
+        return Some(finding(
+            &lints::SYNTAX,
+            token,
+            "expected an action before this comma".to_owned(),
+            "write an action, or one comma less",
+        ));
+    }
+    if let Some(known) = foreign(token.text, token.span, Where::Action) {
+        return Some(known);
+    }
+    if RULE_WORDS.contains(&token.text) {
+        let help = "a rule's verdict is its first word; write a rule of its own for another";
+        return Some(finding(&lints::MISPLACED_WORD, token, format!("`{}` is no action", token.text), help));
+    }
+    if STATE_WORDS.contains(&token.text) {
+        let help = format!(
+            "for any of several states write `{{ {}, {} }}`; actions stand after the comma",
+            state_before(tokens, comma),
+            token.text
+        );
+        return Some(finding(
+            &lints::MISPLACED_WORD,
+            token,
+            format!("`{}` is a match, and stands where an action is expected", token.text),
+            help,
+        ));
+    }
+    if is_match(token.text) || token.text == "{" || token.text == "not" {
+        let message = format!("{} is a match, and stands where an action is expected", quoted(token));
+        return Some(
+            finding(&lints::MISPLACED_WORD, token, message, "matches stand before the first comma")
+                .because(comma.span, "actions begin after this comma"),
+        );
+    }
+    let near = words::nearest(token.text, ACTION_WORDS);
+    if let Some(value) = tokens.before(2).filter(|_| near.is_none() && after_value(tokens)) {
+        let help = format!(
+            "for any of several values write `{{ {}, {} }}`; actions stand after the comma",
+            value.text, token.text
+        );
+        return Some(finding(&lints::MISPLACED_WORD, token, format!("{} is no action", quoted(token)), help));
+    }
+    let help = near.map_or_else(
+        || "actions are `snat`, `dnat`, `masquerade`, `nat`, `set`, `commit`, `clear`, `redirect`, `mirror`, `limit` and `helper`".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Some(finding(&lints::UNKNOWN_WORD, token, format!("{} is no action", quoted(token)), help))
+}
+
+/// Whether a match's value stands before the comma: `to port 80, 443`.
+fn after_value(tokens: &Tokens<'_>) -> bool {
+    tokens.before(2).is_some_and(|value| value.is_word()) && MATCH_WORDS.contains(&tokens.word(3))
+}
+
+/// The state word before the comma, for the form with braces.
+fn state_before<'a>(tokens: &Tokens<'a>, comma: Token<'_>) -> &'a str {
+    let before =
+        tokens.all().iter().rev().find(|token| token.span.hi <= comma.span.lo && STATE_WORDS.contains(&token.text));
+    before.map_or("established", |token| token.text)
+}
+
+/// A word behind an action that is complete, or whose value is missing.
+fn after_action(tokens: &Tokens<'_>, token: Token<'_>) -> Option<Diagnostic> {
+    let unsupported =
+        foreign(token.text, token.span, Where::Action).filter(|found| found.lint.name == lints::UNSUPPORTED.name);
+    if unsupported.is_some() {
+        return unsupported;
+    }
+    if let Some(range) = common::any(tokens) {
+        return Some(range);
+    }
+    if ACTION_WORDS.contains(&token.text) {
+        return Some(missing_comma(token));
+    }
+    if RULE_WORDS.contains(&token.text) {
+        let help = format!("put `;` before `{0}`, or start a new line", token.text);
+        return Some(finding(
+            &lints::SYNTAX,
+            token,
+            format!("a rule has one verdict, and `{}` is another", token.text),
+            help,
+        ));
+    }
+    if words::nearest(token.text, &["port", "in", "zone", "burst", "ingress"]).is_none() && is_match(token.text) {
+        let message = format!("`{}` is a match, and stands behind an action", token.text);
+        return Some(finding(&lints::MISPLACED_WORD, token, message, "matches stand before the first comma"));
+    }
+    let action = tokens.all().iter().take(tokens.index()).rev().find(|token| ACTION_WORDS.contains(&token.text));
+    let action = action.map_or("", |token| token.text);
+    let takes = match action {
+        "snat" | "dnat" => "`ADDRESS`, then perhaps `port PORT` and `in zone ZONE`",
+        "masquerade" => "perhaps `port PORT` and `in zone ZONE`",
+        "limit" | "burst" => "one rate, then perhaps `burst SIZE`, as in `limit 10mbit burst 64kb`",
+        "redirect" | "mirror" => "`to DEVICE`, then perhaps `ingress`",
+        "set" => "`mark VALUE` or `label VALUE`, as in `set mark 0x1/0xff`",
+        "commit" => "`force` or `zone ZONE`",
+        "helper" => "one name",
+        _ => "nothing more",
+    };
+    let near =
+        words::nearest(token.text, &["port", "in", "zone", "burst", "ingress"]).filter(|near| *near != token.text);
+    let help = near.map_or_else(|| format!("`{action}` takes {takes}"), |near| format!("did you mean `{near}`?"));
+    Some(finding(&lints::SYNTAX, token, format!("unexpected {} behind the action `{action}`", quoted(token)), help))
+}
