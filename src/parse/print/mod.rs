@@ -69,10 +69,10 @@ impl Printer<'_> {
         match &item.kind {
             ItemKind::Group(block) => {
                 let head = vec![Part::word("group"), Part::Word(self.text(block.name))];
-                self.block(&item.trivia, head, Inner::default(), block);
+                self.block(&item.trivia, head, &Inner::default(), block);
             }
             ItemKind::Prefilter(block) => {
-                self.block(&item.trivia, vec![Part::word("prefilter")], Inner::default(), block);
+                self.block(&item.trivia, vec![Part::word("prefilter")], &Inner::default(), block);
             }
             ItemKind::Policy(policy) => self.policy(item, policy),
             ItemKind::Error => {
@@ -93,7 +93,7 @@ impl Printer<'_> {
         let mut statement = Statement::default();
         match &item.kind {
             ItemKind::Include(path) => {
-                statement.head = vec![Part::Word(format!("include \"{}\"", self.map.text(*path)))]
+                statement.head = vec![Part::Word(format!("include \"{}\"", self.map.text(*path)))];
             }
             ItemKind::Define(define) => statement.head = self.define(define, &mut inner),
             ItemKind::ReserveMark(value) => statement.head = self.words("reserve mark", *value),
@@ -145,11 +145,11 @@ impl Printer<'_> {
             head.push(Part::word(if index == 0 { "zone" } else { "then" }));
             head.push(Part::Word(self.text(*zone)));
         }
-        self.block(&item.trivia, head, inner, &policy.block);
+        self.block(&item.trivia, head, &inner, &policy.block);
     }
 
-    fn block(&mut self, trivia: &Trivia, mut head: Vec<Part>, inner: Inner, block: &Block) {
-        self.before(trivia, &inner);
+    fn block(&mut self, trivia: &Trivia, mut head: Vec<Part>, inner: &Inner, block: &Block) {
+        self.before(trivia, inner);
         let empty = block.items.is_empty() && block.tail.is_empty() && trivia.after.is_none();
         head.push(Part::word(if empty { "{}" } else { "{" }));
         self.lay_out(&Statement { head, actions: Vec::new() });
