@@ -8,11 +8,7 @@ const ROOMS: &[&[&[&Lint]]] =
 
 /// Every lint, in the order of the rooms.
 pub fn lints() -> impl Iterator<Item = &'static Lint> {
-<<<<<<< HEAD
-    ROOMS.iter().chain(crate::ir::resolve::LINTS).flat_map(|room| room.iter().copied())
-=======
     ROOMS.iter().copied().flatten().copied().flatten().copied()
->>>>>>> main
 }
 
 /// The lint of this name.
