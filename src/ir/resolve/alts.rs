@@ -252,10 +252,11 @@ fn transport(draft: &Draft, protocol: u8, proto: (Field, Vec<Cond>)) -> Vec<(Fie
 
 /// Conditions on both ports. A filter with a range at one end and a single value at the other matches wrongly on kernels before 2025 (the
 /// flow dissector fills one of the two keys only), so with ports at both ends ranges become masked values, unless there are only ranges.
+/// A range from 0 is no range either: `tc` reads its lowest port as missing (iproute2 6.1, flower_parse_port).
 fn ports(src: Option<&Intervals>, dst: Option<&Intervals>) -> (Option<Vec<Cond>>, Option<Vec<Cond>>) {
     let whole = |ports: &&Intervals| ports.list() != [(0, ones(16))];
     let (src, dst) = (src.filter(whole), dst.filter(whole));
-    let ranges = |ports: &Intervals| ports.list().iter().filter(|(lo, hi)| lo != hi).count();
+    let ranges = |ports: &Intervals| ports.list().iter().filter(|(lo, hi)| lo != hi && *lo > 0).count();
     let masks = match (src, dst) {
         (Some(src), Some(dst)) => {
             let all = src.list().len() + dst.list().len();
@@ -270,7 +271,7 @@ fn ports(src: Option<&Intervals>, dst: Option<&Intervals>) -> (Option<Vec<Cond>>
 
 fn port_conds(lo: u128, hi: u128, masks: bool) -> Vec<Cond> {
     match (u16::try_from(lo), u16::try_from(hi)) {
-        (Ok(lo), Ok(hi)) if lo != hi && !masks => vec![Cond::Range { lo, hi }],
+        (Ok(lo), Ok(hi)) if lo != hi && lo > 0 && !masks => vec![Cond::Range { lo, hi }],
         _ => prefixes(lo, hi, 16).into_iter().map(|(value, mask)| Cond::Bits { value, mask }).collect(),
     }
 }
