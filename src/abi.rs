@@ -103,9 +103,6 @@ pub const GOTO_MAX: usize = 16;
 /// Longest name of a device, without the final NUL (`IFNAMSIZ - 1`).
 pub const IFNAME_MAX: usize = 15;
 
-/// Longest burst of `act_police`, in nanoseconds at its rate: `tc_police.burst` is a u32 of 64 ns ticks (`PSCHED_SHIFT` 6).
-pub const POLICE_BURST_MAX_NS: u64 = 64 * u32::MAX as u64;
-
 /// Longest action cookie (`TC_COOKIE_MAX_SIZE`).
 pub const COOKIE_MAX: usize = 16;
 

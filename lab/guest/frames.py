@@ -6,7 +6,6 @@ tells packets apart wherever they come out (see wire.py).
 """
 import ipaddress
 import itertools
-import socket
 import struct
 
 ETH_IP, ETH_IP6, ETH_ARP, ETH_8021Q, ETH_8021AD = 0x0800, 0x86DD, 0x0806, 0x8100, 0x88A8
@@ -193,7 +192,7 @@ class Packet:
         for field in self.FIELDS:
             setattr(self, field, None)
         self.vlans = []
-        self.offset, self.more = 0, False
+        self.offset, self.more, self.ok = 0, False, True
 
     @property
     def key(self):
@@ -240,7 +239,6 @@ def parse(frame):
 def parse_ip(data, packet=None):
     packet = packet or Packet()
     packet.version = data[0] >> 4
-    packet.ok = True
     if packet.version == 4:
         header = (data[0] & 15) * 4
         total, packet.ident, fragment, packet.ttl, packet.proto = struct.unpack_from("!HHHBB", data, 2)

@@ -33,7 +33,7 @@ class Gateway:
         gw.sysctl("net.ipv4.ip_forward", 1)
         gw.sysctl("net.ipv6.conf.all.forwarding", 1)
         client.ip("link set lan0 up", f"addr add {CLIENT}/24 dev lan0", f"addr add {CLIENT6}/64 dev lan0 nodad",
-                  f"route add default via {LAN}.1", f"-6 route add default via {LAN6}::1")
+                  f"route add default via {LAN}.1", f"route add default via {LAN6}::1")
         # The server knows no way to the LAN: only translated packets find back.
         server.ip("link set net0 up", f"addr add {SERVER}/24 dev net0", f"addr add {SERVER6}/64 dev net0 nodad")
 

@@ -11,6 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
+import modules
 import net
 import policy
 
@@ -31,7 +32,7 @@ class Timeout(Exception):
 
 
 def case(title, ways=("apply", "script"), before_modules=False, timeout=CASE_TIMEOUT):
-    """Register a case. before_modules: run it while the kernel has neither flower nor act_ct."""
+    """Register a case. before_modules: run it before any module is loaded; it loads what it needs by modules.load."""
     def register(function):
         takes_way = "way" in inspect.signature(function).parameters
         for way in (ways if takes_way else (None,)):
@@ -98,25 +99,23 @@ def run_case(entry):
             ns.close()
 
 
-def run_all(job, load_modules):
+def run_all(job):
     Settings.repo, Settings.binary, Settings.results = Path(job["repo"]), job["bin"], Path("/lab-results")
     Settings.count, Settings.verbose = job["count"], job["verbose"]
     policy.BINARY = job["bin"]
     net.describe = describe
+    net.name_labels()
     for name in job["suites"]:
         importlib.import_module(name)
     chosen = [entry for entry in cases if job["match"] in entry[1]]
     if job["ways"]:
         chosen = [entry for entry in chosen if entry[2] in (*job["ways"], None)]
-        if "tc" in job["ways"]:  # for checking the lab itself: see policy.py
-            chosen += [(*entry[:2], "tc", *entry[3:]) for entry in cases
-                       if entry[2] == "apply" and job["match"] in entry[1]]
+    chosen = [entry for entry in chosen for _ in range(job["repeat"])]
     passed = dict.fromkeys(job["suites"], 0)
     failed = dict.fromkeys(job["suites"], 0)
-    loaded = False
     for early in (True, False):
         if not early:
-            load_modules()
+            modules.load()
         for entry in chosen:
             if entry[4] == early:
                 (passed if run_case(entry) else failed)[entry[0]] += 1

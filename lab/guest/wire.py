@@ -10,6 +10,7 @@ So passes("p0", "p1", packet) is a redirection, passes("p0", "h0", ...) an accep
 passes("h0", "p0", ...) an accepting egress policy, and drops("p0", packet) is nothing coming out anywhere.
 """
 import contextlib
+import errno
 import select
 import socket
 import struct
@@ -77,14 +78,18 @@ class Ends:
             for port in {*ports, self.send_port[name]}:
                 port.close()
 
-    def frame(self, end, packet, vlan=None, ethertype=None, dst=None, src=None):
+    def frame(self, end, packet, vlan=None, ethertype=None, sender=None):
         """A frame around a packet, as the neighbour at this end sends it."""
         to, by = self.macs[end]
-        return ethernet(packet, dst or to, src or by, ethertype, vlan)
+        return ethernet(packet, to, sender or by, ethertype, vlan)
 
     def inject(self, end, packet, **kw):
         frame = self.frame(end, packet, **kw)
-        self.send_port[end].send(frame)
+        try:
+            self.send_port[end].send(frame)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # so its sender learns that an egress policy dropped the frame
+                raise
         return parse(frame)
 
     def arrivals(self, timeout, until=None):
@@ -169,7 +174,8 @@ class Switch(Ends):
             self.add(f"p{n}", outside, [outside], (mac(1, n), mac(2, n)))
             # Sockets bound to one ethertype see a frame after tc's ingress hook: what they get was accepted.
             inside = [Port(fw, f"eth{n}", ethertype) for ethertype in HOST_ETHERTYPES]
-            self.add(f"h{n}", inside[0], inside, (mac(2, n), mac(1, n)))
+            # The sender is bound to none (0): a socket's ethertype would stand for that of the frames it sends.
+            self.add(f"h{n}", Port(fw, f"eth{n}", 0), inside, (mac(2, n), mac(1, n)))
 
 
 @contextlib.contextmanager

@@ -3,11 +3,12 @@ and what must not pass. Most run raw frames through the switch layout (ingress o
 packet's fate is seen directly; those that need an IP stack use a gateway between two nodes. See wire.py, stack.py.
 """
 import contextlib
+import time
 
 from frames import (arp, echo, fragments, generic, icmp, neighbour_solicitation, sctp_init, tcp, udp, unreachable)
 from net import mac
 from policy import enforce
-from stack import (CLIENT, CLIENT6, GATEWAY, NET, SERVER, SERVER6, ask, datagram, eventually, gateway, listen, refused,
+from stack import (CLIENT, GATEWAY, SERVER, SERVER6, ask, datagram, gateway, listen, refused,
                    silent, talk)
 from suite import case
 from wire import switch
@@ -220,7 +221,8 @@ def address_sets(way):
     with policed(way, """
         net trusted = { 10.0.0.0/8, not 10.1.0.0/16, 192.0.2.5-192.0.2.9, 2001:db8:7::/48, not 2001:db8:7:1::/64 }
         policy in on eth0 ingress {
-            allow from trusted to not 198.51.100.0/25, redirect to eth1
+            allow from trusted to not 198.51.100.0/25, redirect to eth1     # an address fixes the family
+            allow ip6 from trusted, redirect to eth1
             allow udp from mac 02:00:00:00:00:99, redirect to eth2
             default drop
         }
@@ -233,7 +235,7 @@ def address_sets(way):
             net.drops("p0", udp(source, far, 1, 2))
         net.passes("p0", "p1", udp("2001:db8:7:2::1", B6, 1, 2))
         net.drops("p0", [udp("2001:db8:7:1::1", B6, 1, 2), udp("2001:db8:8::1", B6, 1, 2)])
-        net.passes("p0", "p2", udp("10.1.0.1", far, 1, 2), src="02:00:00:00:00:99")
+        net.passes("p0", "p2", udp("10.1.0.1", far, 1, 2), sender="02:00:00:00:00:99")
 
 
 @case("dscp, ttl and hop limit")
@@ -775,7 +777,7 @@ def tenants(way):
 def two_zones(way):
     with policed(way, """
         policy seen on eth1 ingress zone 2 {                       # makes connections known to zone 2 only
-            allow, redirect to eth0
+            allow ip, redirect to eth0
             default drop
         }
         policy both on eth0 ingress zone 2 then 1 {
@@ -890,16 +892,17 @@ def count(net, end, packets, src="p0"):
 def limits(way):
     with policed(way, """
         policy in on eth0 ingress {
-            allow udp to port { 1, 3, 5 }, limit 2pps burst 8, redirect to eth1
+            allow udp to port { 1, 3, 5 }, limit 20pps burst 8, redirect to eth1
             allow udp to port 2, limit 16kbit burst 4kb, redirect to eth1
-            drop udp to port 4, limit 2pps burst 8
+            drop udp to port 4, limit 20pps burst 8
             allow udp to port 4, redirect to eth1
             default drop
         }
     """) as net:
+        time.sleep(0.5)  # a budget of packets starts empty: the kernel fills it from the moment it was installed
         spread = [udp(a, b, 1000 + n, port) for n in range(12) for port in (1, 3, 5) for a, b in ((A, B), (A6, B6))]
         passed = count(net, "p1", spread)
-        assert 4 <= passed <= 20, f"{passed} of {len(spread)} passed, the budget is 8 and 2 a second"
+        assert 4 <= passed <= 30, f"{passed} of {len(spread)} passed, the budget is 8 and 20 a second"
         passed = count(net, "p1", [udp(A, B, n, 2, bytes(972)) for n in range(40)])
         assert 2 <= passed <= 12, f"{passed} of 40 kB passed, the budget is 4 kB and 2 kB a second"
 
@@ -945,7 +948,7 @@ def gateway_sample(way):
         assert entry.mark == 0x333, entry
         seen = ask(datagram(g.client), datagram(g.server, "0.0.0.0", 5000), SERVER, 5000)
         assert seen[0] == GATEWAY
-        g.server.ip("-6 route add 2001:db8:7::/48 via 2001:db8:9::2")
+        g.server.ip("route add 2001:db8:7::/48 via 2001:db8:9::2")
         talk(g.client, listen(g.server, "::", 81), SERVER6, 81)
         published = listen(g.client, "0.0.0.0", 443)
         _, _, seen = talk(g.server, published, GATEWAY, 443)

@@ -1,69 +1,18 @@
 //! Reads the entry file and, recursively, all that it names.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::path::{Component, Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
 
-use super::ast::{Ast, Item, ItemKind, Match, MatchKind, Set, SetItem};
+use super::ast::Ast;
+use super::files::{Files, MAX_FILE};
 use super::lints;
+use super::named::{Named, walk};
 use crate::diag::{Diagnostic, Diagnostics, Label};
 use crate::source::{FileId, SourceMap, Span};
 
-/// Largest size of one file, in bytes.
-pub const MAX_FILE: u64 = 256 << 20;
 /// Deepest chain of includes.
 pub const MAX_INCLUDES: usize = 64;
-
-/// Where files come from.
-pub trait Files {
-    /// The bytes of a file; `-` is standard input.
-    ///
-    /// # Errors
-    /// Whatever the system says. A file above [`MAX_FILE`] is [`io::ErrorKind::FileTooLarge`].
-    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
-
-    /// A name that is the same for all ways to write one file's path.
-    fn identity(&self, path: &str) -> String {
-        let mut parts: Vec<Component<'_>> = Vec::new();
-        for part in Path::new(path).components() {
-            match part {
-                Component::CurDir => {}
-                Component::ParentDir if matches!(parts.last(), Some(Component::Normal(_))) => {
-                    parts.pop();
-                }
-                _ => parts.push(part),
-            }
-        }
-        parts.iter().collect::<PathBuf>().to_string_lossy().into_owned()
-    }
-}
-
-/// The files of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DiskFiles;
-
-impl Files for DiskFiles {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if path == "-" {
-            io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-        } else {
-            std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-        }
-        if bytes.len() as u64 > MAX_FILE { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
-    }
-
-    fn identity(&self, path: &str) -> String {
-        std::fs::canonicalize(path).map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
-    }
-}
-
-/// Files in memory, for tests and for editors.
-impl Files for BTreeMap<String, Vec<u8>> {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
 
 /// The entry file could not be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +77,7 @@ struct Loader<'a> {
     diags: &'a mut Diagnostics,
     asts: Vec<Ast>,
     /// Policy files seen, by identity.
-    policies: BTreeMap<String, ()>,
+    policies: BTreeSet<String>,
     /// Files of sets, by identity.
     sets: BTreeMap<String, Option<FileId>>,
     chain: Vec<Link>,
@@ -141,7 +90,7 @@ impl<'a> Loader<'a> {
             map,
             diags,
             asts: Vec::new(),
-            policies: BTreeMap::new(),
+            policies: BTreeSet::new(),
             sets: BTreeMap::new(),
             chain: Vec::new(),
         }
@@ -191,7 +140,7 @@ impl<'a> Loader<'a> {
     /// Parses a file of the map and goes on to what it names.
     fn policy(&mut self, path: &str, file: FileId) -> Result<(), LoadError> {
         let identity = self.files.identity(path);
-        self.policies.insert(identity.clone(), ());
+        self.policies.insert(identity.clone());
         let mut ast = super::parse(self.map, file, self.diags);
         let mut sets = Vec::new();
         let mut includes = Vec::new();
@@ -228,7 +177,7 @@ impl<'a> Loader<'a> {
                 .push(Diagnostic::new(&lints::NESTED_TOO_DEEP, span, message).help("include the files from one place"));
             return Ok(());
         }
-        if self.policies.insert(identity, ()).is_some() {
+        if !self.policies.insert(identity) {
             return Ok(());
         }
         let Some(bytes) = self.read(&path, span, "the included file") else { return Ok(()) };
@@ -309,69 +258,4 @@ fn beside(from: &str, path: &str) -> String {
     };
     // Only the command line's `-` is standard input.
     if joined.as_os_str() == "-" { "./-".to_owned() } else { joined.to_string_lossy().into_owned() }
-}
-
-/// A file that a statement names.
-enum Named<'a> {
-    Include(Span),
-    Set(Span, &'a mut Option<FileId>),
-}
-
-fn walk<'a>(items: &'a mut [Item], see: &mut impl FnMut(Named<'a>)) {
-    for item in items {
-        match &mut item.kind {
-            ItemKind::Include(path) => see(Named::Include(*path)),
-            ItemKind::Define(define) => walk_set(&mut define.value, see),
-            ItemKind::Group(block) | ItemKind::Prefilter(block) => walk(&mut block.items, see),
-            ItemKind::Policy(policy) => {
-                walk_set(&mut policy.devices, see);
-                walk(&mut policy.block.items, see);
-            }
-            ItemKind::Rule(rule) => walk_matches(&mut rule.matches, see),
-            ItemKind::Default(rule) => walk_matches(&mut rule.matches, see),
-            ItemKind::ReserveMark(_) | ItemKind::Use(_) | ItemKind::Error => {}
-        }
-    }
-}
-
-fn walk_matches<'a>(matches: &'a mut [Match], see: &mut impl FnMut(Named<'a>)) {
-    for node in matches {
-        match &mut node.kind {
-            MatchKind::FromZone(_) => {}
-            MatchKind::End(end) => {
-                for set in [&mut end.addr, &mut end.mac, &mut end.port].into_iter().flatten() {
-                    walk_set(set, see);
-                }
-            }
-            MatchKind::Icmp(icmp) => {
-                walk_set(&mut icmp.types, see);
-                if let Some(codes) = &mut icmp.codes {
-                    walk_set(codes, see);
-                }
-            }
-            MatchKind::Words(set)
-            | MatchKind::Proto(set)
-            | MatchKind::EtherType(set)
-            | MatchKind::Service(set)
-            | MatchKind::BarePort(set)
-            | MatchKind::In(set)
-            | MatchKind::Mark(set)
-            | MatchKind::Label(set)
-            | MatchKind::TcpFlags(set)
-            | MatchKind::Dscp(set)
-            | MatchKind::Ttl(set)
-            | MatchKind::Vlan(set)
-            | MatchKind::Fragment(set) => walk_set(set, see),
-        }
-    }
-}
-
-fn walk_set<'a>(set: &'a mut Set, see: &mut impl FnMut(Named<'a>)) {
-    for item in &mut set.items {
-        match item {
-            SetItem::Word { .. } => {}
-            SetItem::Nested(inner) => walk_set(inner, see),
-            SetItem::File { path, contents, .. } => see(Named::Set(*path, contents)),
-        }
-    }
 }

@@ -12,9 +12,12 @@
 pub mod ast;
 mod decl;
 mod explain;
+pub mod files;
 mod grammar;
 pub mod lints;
 pub mod load;
+mod named;
+mod parallel;
 pub mod print;
 mod report;
 mod rule;
@@ -27,7 +30,8 @@ use crate::diag::Diagnostics;
 use crate::source::{FileId, SourceMap};
 
 pub use ast::Ast;
-pub use load::{DiskFiles, Files, LoadError, load, load_one};
+pub use files::{DiskFiles, Files};
+pub use load::{LoadError, load, load_one};
 
 /// Parses one file of the map. Every mistake of form becomes a finding; what could be read is in the tree.
 pub fn parse(map: &SourceMap, file: FileId, diags: &mut Diagnostics) -> Ast {
@@ -39,7 +43,8 @@ pub fn parse(map: &SourceMap, file: FileId, diags: &mut Diagnostics) -> Ast {
     for fault in &split.faults {
         report.push(explain::fault(fault, &source.text, source.base));
     }
-    tree::Builder::new(&source.text, source.base, report).run(file, &split.chunks)
+    let parsed = parallel::statements(&source.text, source.base, &split.chunks);
+    tree::Builder::new(&source.text, source.base, report).run(file, &split.chunks, parsed)
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ fn parts<'a>(
             matches.push(Match { span: at.span(&pair), kind: match_kind(pair, at)? });
         }
     }
+    // There may be very many rules: none keeps room that it does not use.
+    matches.shrink_to_fit();
+    actions.shrink_to_fit();
     Some(())
 }
 

@@ -9,7 +9,7 @@ pub fn set(pair: Pair<'_>, at: At) -> Set {
     let mut set = Set { span: at.span(&pair), negated: false, braces: false, items: Vec::new() };
     // A word alone is its own set.
     if matches!(pair.as_rule(), Rule::value) {
-        set.items.push(SetItem::Word { span: set.span, negated: false });
+        set.items = vec![SetItem::Word { span: set.span, negated: false }];
         return set;
     }
     for inner in pair.into_inner() {
@@ -19,8 +19,8 @@ pub fn set(pair: Pair<'_>, at: At) -> Set {
                 set.braces = true;
                 set.items = items(inner, at);
             }
-            Rule::file => set.items.push(SetItem::File { path: string(inner, at), contents: None, negated: false }),
-            _ => set.items.push(SetItem::Word { span: at.span(&inner), negated: false }),
+            Rule::file => set.items = vec![SetItem::File { path: string(inner, at), contents: None, negated: false }],
+            _ => set.items = vec![SetItem::Word { span: at.span(&inner), negated: false }],
         }
     }
     set
@@ -29,10 +29,10 @@ pub fn set(pair: Pair<'_>, at: At) -> Set {
 /// The items between braces.
 fn items(braces: Pair<'_>, at: At) -> Vec<SetItem> {
     let inner = braces.into_inner();
-    inner
-        .filter(|pair| matches!(pair.as_rule(), Rule::item | Rule::flag_item))
-        .filter_map(|pair| item(pair, at))
-        .collect()
+    let items = inner.filter(|pair| matches!(pair.as_rule(), Rule::item | Rule::flag_item));
+    let mut items: Vec<SetItem> = items.filter_map(|pair| item(pair, at)).collect();
+    items.shrink_to_fit();
+    items
 }
 
 fn item(pair: Pair<'_>, at: At) -> Option<SetItem> {

@@ -3,6 +3,7 @@
 use super::ast::{Annotation, Ast, Block, Comment, Item, ItemKind, PolicyBlock, Trivia};
 use super::decl::{self, Head};
 use super::grammar::{At, Grammar, Pair, Rule};
+use super::parallel::Parsed;
 use super::report::Report;
 use super::split::{Chunk, ChunkKind, MAX_DEPTH};
 use super::{explain, lints, words};
@@ -10,7 +11,7 @@ use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 
 /// Parses one statement. A pure function of its text: `at` is the offset of its first byte in the source map.
-pub fn parse_statement(text: &str, at: At) -> Result<ItemKind, Box<Diagnostic>> {
+pub fn parse_statement(text: &str, at: At) -> Parsed {
     match head_entry(text) {
         // A header whose block is missing.
         Some(entry) => parse_as(entry, text, at, decl::head).and_then(|_| Err(Box::new(explain::no_brace(text, at)))),
@@ -82,16 +83,17 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes all pieces and gives the file's tree.
-    pub fn run(mut self, file: FileId, chunks: &[Chunk]) -> Ast {
-        for chunk in chunks {
+    /// Takes all pieces, with those statements that are parsed already, and gives the file's tree.
+    pub fn run(mut self, file: FileId, chunks: &[Chunk], parsed: Vec<Option<Parsed>>) -> Ast {
+        let parsed = parsed.into_iter().chain(std::iter::repeat_with(|| None));
+        for (chunk, parsed) in chunks.iter().zip(parsed) {
             if self.report.is_full() {
                 break;
             }
             match chunk.kind {
                 ChunkKind::Comment => self.comment(*chunk),
                 ChunkKind::Annotation => self.annotation(*chunk),
-                ChunkKind::Statement => self.statement(*chunk),
+                ChunkKind::Statement => self.statement(*chunk, parsed),
                 ChunkKind::Broken => self.item(*chunk, ItemKind::Error),
                 ChunkKind::Open => self.open(*chunk),
                 ChunkKind::Close => self.close(*chunk),
@@ -146,8 +148,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn statement(&mut self, chunk: Chunk) {
-        let kind = match parse_statement(self.chunk_text(chunk), At(self.base + chunk.lo)) {
+    fn statement(&mut self, chunk: Chunk, parsed: Option<Parsed>) {
+        let parsed = parsed.unwrap_or_else(|| parse_statement(self.chunk_text(chunk), At(self.base + chunk.lo)));
+        let kind = match parsed {
             Ok(kind) => kind,
             Err(diagnostic) => {
                 self.report.push(*diagnostic);

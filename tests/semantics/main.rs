@@ -3,6 +3,15 @@
 //! Random policies and packets, each case known by its seed. `CTPOLICY_SEMANTICS_CASES=100000` runs more of them,
 //! `CTPOLICY_SEMANTICS_SEED=17` starts elsewhere (a failure prints the seed: with it and `CASES=1` it runs alone).
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod files;
 mod form;
 mod mutants;
 mod packets;
@@ -26,7 +35,7 @@ use rng::Rng;
 use shrink::{Case, shrink};
 
 /// Cases that a plain run tries.
-const CASES: u64 = 800;
+const CASES: u64 = 500;
 const PACKETS: usize = 60;
 
 /// The Program of a policy; `None` if the compiler refuses it (too many gotos or chains).
@@ -75,29 +84,30 @@ fn differs(meant: &Outcome, program: &Program, block: usize, packet: &Packet) ->
     }
 }
 
-/// A policy and its packets. `Err` holds the smallest failing case as text.
+/// A random policy and its packets. `Err` holds the smallest failing case as text.
 fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
     let mut rng = Rng::new(seed);
     let policy = policies::policy(&mut rng);
-    let Some(program) = compile(&policy) else {
+    compare(&policy, PACKETS, &mut rng, tally).map_err(|text| format!("seed {seed}: {text}"))
+}
+
+/// So many packets for each block of a policy.
+fn compare(policy: &Policy, packets: usize, rng: &mut Rng, tally: &mut Tally) -> Result<(), String> {
+    let Some(program) = compile(policy) else {
         tally.refused += 1;
         return Ok(());
     };
     assert_eq!(program.attaches.len(), policy.attaches.len());
     for block in 0..policy.attaches.len() {
         if let Some(fault) = form_fault(&program, &program.attaches[block]) {
-            let packet = packets::packet(&mut rng, &policy.attaches[block]);
-            let case = Case { policy, block, packet };
-            let broken = |case: &Case| {
-                compile(&case.policy).is_some_and(|program| form_fault(&program, &program.attaches[case.block]).is_some())
-            };
-            let case = shrink(case, &broken);
-            let small = compile(&case.policy).and_then(|p| form_fault(&p, &p.attaches[case.block])).unwrap_or(fault);
-            return Err(report(seed, &case, &small));
+            let case = Case { policy: policy.clone(), block, packet: packets::packet(rng, policy, block) };
+            let now = |case: &Case| compile(&case.policy).and_then(|p| form_fault(&p, &p.attaches[case.block]));
+            let case = shrink(case, &|case| now(case).is_some());
+            return Err(report(&case, &now(&case).unwrap_or(fault)));
         }
-        for _ in 0..PACKETS {
-            let packet = packets::packet(&mut rng, &policy.attaches[block]);
-            let meant = eval(&policy, &policy.attaches[block], &packet);
+        for _ in 0..packets {
+            let packet = packets::packet(rng, policy, block);
+            let meant = eval(policy, &policy.attaches[block], &packet);
             tally.count(&meant);
             if differs(&meant, &program, block, &packet).is_some() {
                 let case = Case { policy: policy.clone(), block, packet };
@@ -105,10 +115,9 @@ fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
                     tally.gaps += 1;
                     continue;
                 }
-                let fails = |case: &Case| compile(&case.policy).is_some_and(|p| difference(case, &p).is_some());
-                let case = shrink(case, &fails);
-                let text = compile(&case.policy).and_then(|program| difference(&case, &program)).unwrap_or_default();
-                return Err(report(seed, &case, &text));
+                let now = |case: &Case| compile(&case.policy).and_then(|program| difference(case, &program));
+                let case = shrink(case, &|case| now(case).is_some());
+                return Err(report(&case, &now(&case).unwrap_or_default()));
             }
         }
     }
@@ -121,9 +130,9 @@ fn form_fault(program: &Program, attached: &Attached) -> Option<String> {
 }
 
 /// A case as a person reads it, with the filters of its policy.
-fn report(seed: u64, case: &Case, text: &str) -> String {
+fn report(case: &Case, text: &str) -> String {
     let attach = case.attach();
-    let mut out = format!("seed {seed}: {text}\n\n");
+    let mut out = format!("{text}\n\n");
     let file = (&case.policy.translating, case.policy.nat_bits_used);
     let _ = writeln!(out, "(translating, nat bits used) {file:?}");
     let _ = writeln!(out, "{:?}, passes {:?}, default allow {}", attach.hook, attach.passes, attach.default_allow);
@@ -131,7 +140,11 @@ fn report(seed: u64, case: &Case, text: &str) -> String {
         for rule in rules {
             let words = (rule.snat, rule.dnat, &rule.mark, &rule.label);
             let states: Vec<_> = rule.states.iter().collect();
-            let _ = writeln!(out, "{place} {} {:?} pass {} {states:?} snat, dnat, mark, label {words:?}", rule.info.ident, rule.verdict, rule.pass);
+            let _ = writeln!(
+                out,
+                "{place} {} {:?} pass {} {states:?} snat, dnat, mark, label {words:?}",
+                rule.info.ident, rule.verdict, rule.pass
+            );
             for alt in &rule.alts {
                 let _ = writeln!(out, "    {alt:?}");
             }
@@ -143,7 +156,11 @@ fn report(seed: u64, case: &Case, text: &str) -> String {
         for chain in std::iter::once(&attached.entry).chain(&attached.chains) {
             let _ = writeln!(out, "chain {}: {}", chain.index, chain.title);
             for f in &chain.filters {
-                let _ = writeln!(out, "  prio {} {:#06x} rule {} {:x?}\n      {:?}", f.prio, f.protocol, f.rule, f.keys, f.actions);
+                let _ = writeln!(
+                    out,
+                    "  prio {} {:#06x} rule {} {:x?}\n      {:?}",
+                    f.prio, f.protocol, f.rule, f.keys, f.actions
+                );
             }
         }
     }

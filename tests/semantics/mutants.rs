@@ -14,7 +14,7 @@ use ctpolicy::source::Span;
 
 use crate::rng::Rng;
 use crate::shrink::Case;
-use crate::{compile, differs, known_gap, packets};
+use crate::{compile, differs, form, known_gap, packets};
 
 fn info(ident: u32) -> RuleInfo {
     RuleInfo {
@@ -94,14 +94,19 @@ fn sample() -> Policy {
         default: info(8),
         default_allow: false,
     };
-    Policy { attaches: vec![attach], nat_bits: NatBits::default(), nat_bits_used: true, translating: [1, 2].into() }
+    Policy {
+        attaches: vec![attach],
+        nat_bits: NatBits::default(),
+        nat_bits_used: true,
+        translating: [1, 2].into(),
+    }
 }
 
 /// The sample's packets, with what each means.
 fn packets_of(policy: &Policy) -> Vec<(Packet, Outcome)> {
     let mut rng = Rng::new(7);
     let all = (0..2000).map(|_| {
-        let packet = packets::packet(&mut rng, &policy.attaches[0]);
+        let packet = packets::packet(&mut rng, policy, 0);
         let meant = eval(policy, &policy.attaches[0], &packet);
         (Case { policy: policy.clone(), block: 0, packet }, meant)
     });
@@ -128,10 +133,9 @@ fn chains(program: &mut Program) -> impl Iterator<Item = &mut Chain> {
 }
 
 fn commits(program: &mut Program) -> impl Iterator<Item = &mut Commit> {
-    chains(program)
-        .flat_map(|chain| &mut chain.filters)
-        .flat_map(|filter| &mut filter.actions)
-        .filter_map(|action| if let Action::Ct(Ct::Commit(commit), _) = action { Some(commit) } else { None })
+    chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions).filter_map(|action| {
+        if let Action::Ct(Ct::Commit(commit), _) = action { Some(commit) } else { None }
+    })
 }
 
 /// Plants a bug in every place where it fits, one at a time; all that a packet can tell must be told.
@@ -234,9 +238,12 @@ fn a_missing_commit_is_seen() {
     });
 }
 
+/// What is wrong, and how.
+type Change = (&'static str, fn(&mut Commit));
+
 #[test]
 fn a_wrong_commit_is_seen() {
-    let changes: [(&str, fn(&mut Commit)); 5] = [
+    let changes: [Change; 5] = [
         ("zone", |commit| commit.zone += 1),
         ("force", |commit| commit.force = !commit.force),
         ("mark", |commit| commit.mark = Some((0x5000, 0xf000))),
@@ -277,7 +284,10 @@ fn arp_in_conntrack_is_seen() {
     assert!(seen(|program| {
         let track = Action::Ct(Ct::Track { zone: 1, nat: true }, Control::Pipe);
         let entry = &mut program.attaches[0].entry.filters;
-        entry.iter_mut().filter(|filter| filter.protocol == eth::P_ALL).for_each(|f| f.actions.insert(0, track.clone()));
+        entry
+            .iter_mut()
+            .filter(|filter| filter.protocol == eth::P_ALL)
+            .for_each(|f| f.actions.insert(0, track.clone()));
     }));
 }
 
@@ -288,4 +298,52 @@ fn the_wrong_rule_is_seen() {
             rule.ident ^= 1;
         }
     }));
+}
+
+/// The first chain that holds a prio of several filters, and the place of the first of them.
+fn crowded(program: &mut Program) -> (&mut Chain, usize) {
+    let of = |chain: &Chain| chain.filters.windows(2).position(|pair| pair[0].prio == pair[1].prio);
+    let chain = chains(program).find(|chain| of(chain).is_some()).unwrap();
+    let at = of(chain).unwrap();
+    (chain, at)
+}
+
+/// What the complaint says, and how it is earned.
+type Bug = (&'static str, fn(&mut Program));
+
+#[test]
+fn what_flower_would_not_take_is_seen() {
+    let right = compile(&sample()).unwrap();
+    assert_eq!(form::faults(&right, &right.attaches[0]), Vec::<String>::new());
+    let bugs: [Bug; 6] = [
+        ("does not end in a filter", |program| {
+            program.attaches[0].chains[0].filters.pop();
+        }),
+        ("holds twice", |program| {
+            let (chain, at) = crowded(program);
+            chain.filters[at + 1].keys = chain.filters[at].keys.clone();
+        }),
+        ("one packet fits", |program| {
+            let (chain, at) = crowded(program);
+            chain.filters[at].keys.pop();
+        }),
+        ("prio 1 holds", |program| {
+            let (chain, at) = crowded(program);
+            chain.filters[at].protocol = eth::P_ARP;
+        }),
+        ("flower ignores", |program| {
+            let mut filters = chains(program).flat_map(|chain| &mut chain.filters);
+            let ports = filters.find(|f| f.keys.iter().any(|key| key.field == Field::DstPort)).unwrap();
+            ports.keys.retain(|key| key.field != Field::IpProto);
+        }),
+        ("which is not there", |program| {
+            program.attaches[0].chains.pop();
+        }),
+    ];
+    for (text, bug) in bugs {
+        let mut program = right.clone();
+        bug(&mut program);
+        let faults = form::faults(&program, &program.attaches[0]);
+        assert!(faults.iter().any(|fault| fault.contains(text)), "{text}: {faults:?}");
+    }
 }

@@ -1,19 +1,20 @@
 //! Random packets, aimed at the edges of a policy's rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ctpolicy::abi::{eth, ipproto};
 use ctpolicy::field::packet::{CtView, Fragment, Packet};
 use ctpolicy::field::{Cond, Field};
-use ctpolicy::ir::policy::{Alt, Attach, Hook, Link, Rule, State};
+use ctpolicy::ir::policy::{Alt, Attach, Hook, Link, NatBits, Policy, Rule, State};
 
-use crate::policies::{DEVICES, ETHERTYPES, VLANS, ZONES, conds};
+use crate::policies::{DEVICES, ETHERTYPES, VLANS, conds};
 use crate::rng::Rng;
 
 const INVALID: CtView = CtView { state: State::Invalid, mark: 0, label: 0, translated: false };
 
 /// A packet for this block: most often one that nearly fits one of its rules.
-pub fn packet(rng: &mut Rng, attach: &Attach) -> Packet {
+pub fn packet(rng: &mut Rng, policy: &Policy, block: usize) -> Packet {
+    let attach = &policy.attaches[block];
     let all: Vec<&Rule> = attach.prefilter.iter().chain(&attach.rules).collect();
     let rule = if all.is_empty() || rng.chance(15) { None } else { Some(*rng.pick(&all)) };
     let alt = rule.map(|rule| rng.pick(&rule.alts).clone());
@@ -37,27 +38,35 @@ pub fn packet(rng: &mut Rng, attach: &Attach) -> Packet {
     packet.fields = fields(rng, ethertype, alt.as_ref());
     if let Some(Cond::Bits { value, .. }) = set(alt.as_ref(), Field::InDev).first() {
         let name = value.to_be_bytes();
-        packet.device = String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned();
+        String::from_utf8_lossy(&name).trim_end_matches('\0').clone_into(&mut packet.device);
     }
     let multicast_talk = ethertype == eth::P_IPV6
         && packet.fields.get(&Field::IpProto) == Some(&u128::from(ipproto::ICMPV6))
         && matches!(packet.fields.get(&Field::IcmpType), Some(130..=136 | 143));
-    for zone in ZONES {
+    for zone in zones(attach) {
         let own = rule.filter(|rule| attach.passes.get(rule.pass) == Some(&zone));
-        let mut view = view(rng, own);
+        let mut view = view(rng, policy.nat_bits, own);
         if multicast_talk {
             view = INVALID;
         }
         packet.zones.insert(zone, view);
         if rng.chance(30) && !multicast_talk {
-            packet.again.insert(zone, self::view(rng, own));
+            packet.again.insert(zone, self::view(rng, policy.nat_bits, own));
         }
     }
     if attach.hook == Hook::Egress && packet.is_ip() && rng.chance(30) {
-        packet.carried = Some(view(rng, None));
+        packet.carried = Some(view(rng, policy.nat_bits, None));
     }
     packet.exceeds = all.iter().filter(|r| r.actions.limit.is_some() && rng.chance(30)).map(|r| r.info.ident).collect();
     packet
+}
+
+/// The zones that a block's rules speak of.
+fn zones(attach: &Attach) -> BTreeSet<u16> {
+    let actions = || attach.rules.iter().map(|rule| &rule.actions);
+    let translating = actions().flat_map(|actions| &actions.nat).map(|(zone, _)| *zone);
+    let named = actions().flat_map(|actions| &actions.commit_zones).copied();
+    attach.passes.iter().copied().chain(translating).chain(named).collect()
 }
 
 fn set(alt: Option<&Alt>, field: Field) -> &[Cond] {
@@ -143,7 +152,7 @@ fn edge(rng: &mut Rng, field: Field, wanted: &[Cond]) -> u128 {
 }
 
 /// What a zone says; near what the rule asks if there is one.
-fn view(rng: &mut Rng, rule: Option<&Rule>) -> CtView {
+fn view(rng: &mut Rng, bits: NatBits, rule: Option<&Rule>) -> CtView {
     let tracked = &State::ALL[1..];
     let states: Vec<State> = rule.map_or(tracked.to_vec(), |rule| rule.states.iter().collect());
     let states: Vec<State> = states.into_iter().filter(|state| *state != State::Untracked).collect();
@@ -157,9 +166,9 @@ fn view(rng: &mut Rng, rule: Option<&Rule>) -> CtView {
         _ => any(rng, field),
     };
     let mark = near(rng, Field::CtMark, rule.and_then(|rule| rule.mark.as_ref()));
-    let translated = *rng.pick(&[0, 0x4000_0000, 0x8000_0000, 0xc000_0000]);
+    let translated = *rng.pick(&[0, bits.dnat, bits.snat, bits.both()]);
     let label = near(rng, Field::CtLabel, rule.and_then(|rule| rule.label.as_ref()));
     // The reserved bits tell of a translation; one that no rule of ours asked for tells nothing.
     let known = translated != 0 || (state != State::Related && rng.chance(20));
-    CtView { state, mark: (u32::try_from(mark).unwrap() & 0x3fff_ffff) | translated, label, translated: known }
+    CtView { state, mark: (u32::try_from(mark).unwrap() & !bits.both()) | translated, label, translated: known }
 }

@@ -264,7 +264,7 @@ impl Maker<'_> {
         self.maybe(8, &[Field::InDev, Field::EthSrc, Field::EthDst], &mut sets);
         if let Link::Ip4 | Link::Ip6 = link {
             let icmp = if link == Link::Ip4 { ipproto::ICMP } else { ipproto::ICMPV6 };
-            let proto = proto.map(Some).unwrap_or_else(|| {
+            let proto = proto.or_else(|| {
                 let any = [ipproto::TCP, ipproto::UDP, ipproto::SCTP, icmp, ipproto::GRE];
                 self.rng.chance(60).then(|| *self.rng.pick(&any))
             });

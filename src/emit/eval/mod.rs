@@ -3,6 +3,7 @@
 //! It knows flower, act_ct, gact, mirred and police as Linux 6.12 runs them, and nothing of policies. Where the kernel
 //! would do what no policy means (accept by falling off a chain, drop ARP in act_ct), it answers with a [`Fault`].
 
+mod mask;
 #[cfg(test)]
 mod tests;
 
@@ -10,10 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
 use crate::abi::{GOTO_MAX, eth};
+use crate::field::Field;
 use crate::field::packet::{CtView, Packet};
-use crate::field::{Cond, Field, Key, MaskKind};
 use crate::ir::outcome::{Committed, Fate, Origin, Outcome, Translation, takes_record};
 use crate::ir::policy::{Out, State};
+
+pub use mask::{Mask, Masked, mask_of};
 
 /// Something that no packet of a right Program meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -215,10 +218,8 @@ impl Skb<'_> {
                 self.look_up(*zone, self.passes(*zone), chain)?;
                 self.outcome.passes.push((*zone, *nat));
                 self.stale.remove(zone);
-                let known = matches!(
-                    self.view.state,
-                    State::Established | State::EstablishedReply | State::RelatedReply
-                );
+                let known =
+                    matches!(self.view.state, State::Established | State::EstablishedReply | State::RelatedReply);
                 if *nat && known && self.view.translated {
                     self.stale.extend(self.outcome.passes.iter().map(|(passed, _)| *passed));
                 }
@@ -258,9 +259,9 @@ impl Skb<'_> {
     }
 
     fn committed(&self, commit: &Commit) -> Committed {
-        let nat = commit.nat.map(|nat| {
-            if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) }
-        });
+        let nat = commit
+            .nat
+            .map(|nat| if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) });
         Committed {
             zone: commit.zone,
             force: commit.force,
@@ -278,31 +279,4 @@ fn translation(nat: CtNat) -> Translation {
         NatAddr::V6(first, last) => (first.into(), last.into()),
     };
     Translation::To { side: nat.side, addresses, ports: nat.ports }
-}
-
-/// A field's part of a filter's mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mask {
-    /// These bits.
-    Bits(u128),
-    /// A range of ports: all ranges of a field share one mask.
-    Range,
-}
-
-/// A field and its part of the mask.
-pub type Masked = (Field, Mask);
-
-/// The mask of a filter: filters of one prio with equal masks share a hash table.
-#[must_use]
-pub fn mask_of(filter: &Filter) -> Vec<Masked> {
-    let part = |key: &Key| match key.cond {
-        Cond::Range { .. } => (key.field, Mask::Range),
-        Cond::Bits { .. } if key.field.row().mask == MaskKind::Exact => {
-            (key.field, Mask::Bits(key.field.row().full_mask()))
-        }
-        Cond::Bits { mask, .. } => (key.field, Mask::Bits(mask)),
-    };
-    let mut mask: Vec<Masked> = filter.keys.iter().map(part).collect();
-    mask.sort_unstable();
-    mask
 }

@@ -166,7 +166,7 @@ fn an_invalid_packet_cannot_be_committed() {
 #[test]
 fn clear_takes_off_what_is_there() {
     let clear = Action::Ct(Ct::Clear, Control::Pass);
-    let bare = vec![filter(1, eth::P_ALL, &[], &[clear.clone()])];
+    let bare = vec![filter(1, eth::P_ALL, &[], std::slice::from_ref(&clear))];
     assert!(!run(bare.clone(), &udp(53)).unwrap().cleared);
     let carried = Packet { carried: Some(CtView::NEW), ..udp(53) };
     assert!(run(bare, &carried).unwrap().cleared);

@@ -43,8 +43,8 @@ impl Lowering<'_> {
                 let goto = self.own_table(facts, rest);
                 let tail =
                     Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
-                let line = |(ether, sets)| Line { ether, sets, tail: tail.clone() };
-                sets_of(live, facts).into_iter().map(line).collect()
+                let to_line = |(ether, sets)| Line { ether, sets, tail: tail.clone() };
+                sets_of(live, facts).into_iter().map(to_line).collect()
             } else {
                 self.rule_lines(live, at, facts, pending)
             };

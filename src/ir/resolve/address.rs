@@ -197,7 +197,7 @@ impl Domain for Nets {
     fn file(&self, _path: Span, file: FileId, cx: &mut Cx<'_>) -> Option<Addrs> {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         cx.lines(file, |line, span| {
-            match block(line).map_err(|fault| finding(fault, line, span))? {
+            match block(line).map_err(|fault| Box::new(finding(fault, line, span)))? {
                 Block::V4(lo, hi) => v4.push((lo.into(), hi.into())),
                 Block::V6(lo, hi) => v6.push((lo, hi)),
             }

@@ -195,14 +195,14 @@ fn finish(draft: &Draft, link: Link, mut sets: Vec<(Field, Vec<Cond>)>) -> Alt {
 /// One alternative for all protocols without conditions of their own, one or more for each other protocol.
 fn ip_alternatives(draft: &Draft, link: Link, protocols: Protocols, alts: &mut Vec<Alt>) {
     let base = common(draft, Some(link));
-    let ports = draft.sport.is_some() || draft.dport.is_some() || draft.service.is_some();
     let messages = match link {
         Link::Ip4 => draft.icmp.as_ref().map(|(messages, _)| (ipproto::ICMP, messages)),
         _ => draft.icmp6.as_ref().map(|(messages, _)| (ipproto::ICMPV6, messages)),
     };
+    let proto = |protocol: u8| (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
     let own = |protocol: u8| {
-        ports && PORT_PROTOCOLS.contains(&protocol)
-            || draft.flags.is_some() && protocol == ipproto::TCP
+        // More than the protocol itself.
+        PORT_PROTOCOLS.contains(&protocol) && transport(draft, protocol, proto(protocol)).len() > 1
             || messages.is_some_and(|(icmp, _)| icmp == protocol)
     };
     let rest = PORT_PROTOCOLS
@@ -217,7 +217,7 @@ fn ip_alternatives(draft: &Draft, link: Link, protocols: Protocols, alts: &mut V
         alts.push(finish(draft, link, with(&base, vec![(Field::IpProto, conds)])));
     }
     for protocol in protocols.iter().filter(|protocol| !rest.contains(*protocol)) {
-        let proto = (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
+        let proto = proto(protocol);
         match messages.filter(|(icmp, _)| *icmp == protocol) {
             Some((_, messages)) => {
                 let parts = message_sets(messages).into_iter();
@@ -252,10 +252,11 @@ fn transport(draft: &Draft, protocol: u8, proto: (Field, Vec<Cond>)) -> Vec<(Fie
 
 /// Conditions on both ports. A filter with a range at one end and a single value at the other matches wrongly on kernels before 2025 (the
 /// flow dissector fills one of the two keys only), so with ports at both ends ranges become masked values, unless there are only ranges.
+/// A range from 0 is no range either: `tc` reads its lowest port as missing (iproute2 6.1, flower_parse_port).
 fn ports(src: Option<&Intervals>, dst: Option<&Intervals>) -> (Option<Vec<Cond>>, Option<Vec<Cond>>) {
     let whole = |ports: &&Intervals| ports.list() != [(0, ones(16))];
     let (src, dst) = (src.filter(whole), dst.filter(whole));
-    let ranges = |ports: &Intervals| ports.list().iter().filter(|(lo, hi)| lo != hi).count();
+    let ranges = |ports: &Intervals| ports.list().iter().filter(|(lo, hi)| lo != hi && *lo > 0).count();
     let masks = match (src, dst) {
         (Some(src), Some(dst)) => {
             let all = src.list().len() + dst.list().len();
@@ -270,14 +271,17 @@ fn ports(src: Option<&Intervals>, dst: Option<&Intervals>) -> (Option<Vec<Cond>>
 
 fn port_conds(lo: u128, hi: u128, masks: bool) -> Vec<Cond> {
     match (u16::try_from(lo), u16::try_from(hi)) {
-        (Ok(lo), Ok(hi)) if lo != hi && !masks => vec![Cond::Range { lo, hi }],
+        (Ok(lo), Ok(hi)) if lo != hi && lo > 0 && !masks => vec![Cond::Range { lo, hi }],
         _ => prefixes(lo, hi, 16).into_iter().map(|(value, mask)| Cond::Bits { value, mask }).collect(),
     }
 }
 
+/// Types with the same codes, and those codes.
+type MessageGroup<'m> = (Vec<(u128, u128)>, &'m Intervals);
+
 /// Type and code conditions: one product for all types with the same codes.
 fn message_sets(messages: &super::icmp::Messages) -> Vec<Vec<(Field, Vec<Cond>)>> {
-    let mut by_codes: BTreeMap<&[(u128, u128)], (Vec<(u128, u128)>, &Intervals)> = BTreeMap::new();
+    let mut by_codes: BTreeMap<&[(u128, u128)], MessageGroup<'_>> = BTreeMap::new();
     for (kind, codes) in messages {
         let kind = u128::from(*kind);
         by_codes.entry(codes.list()).or_insert_with(|| (Vec::new(), codes)).0.push((kind, kind));

@@ -1,12 +1,11 @@
 //! What identifies a rule: position, text, annotations, hashes.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 
-use super::hash::{Fnv64, fnv32};
 use super::header::Scope;
 use super::{Cx, words};
 use crate::diag::Diagnostic;
+use crate::hash::{fnv, fnv32};
 use crate::ir::policy::{Rule, RuleInfo};
 use crate::parse::ast::Annotation;
 use crate::source::Span;
@@ -144,18 +143,13 @@ fn is_date(text: &str) -> bool {
 #[must_use]
 pub fn meaning(rule: &Rule, zone: Option<u16>, prefilter: bool) -> u64 {
     let Rule { info: _, verdict, pass: _, states, snat, dnat, mark, label, alts, actions } = rule;
-    let mut hasher = Fnv64::default();
-    (verdict, zone, prefilter, states, snat, dnat).hash(&mut hasher);
-    (mark, label, alts, actions).hash(&mut hasher);
-    hasher.finish()
+    fnv(&(verdict, zone, prefilter, (states, snat, dnat), (mark, label), (alts, actions)))
 }
 
 /// Hash of what a `default` means.
 #[must_use]
 pub fn default_meaning(allow: bool) -> u64 {
-    let mut hasher = Fnv64::default();
-    ("default", allow).hash(&mut hasher);
-    hasher.finish()
+    fnv(&("default", allow))
 }
 
 #[cfg(test)]

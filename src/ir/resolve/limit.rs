@@ -2,7 +2,7 @@
 
 use super::Cx;
 use super::number::VALUE_OUT_OF_RANGE;
-use crate::abi::POLICE_BURST_MAX_NS;
+use crate::abi::police::TICK_NS;
 use crate::diag::Diagnostic;
 use crate::ir::policy::Limit;
 use crate::source::Span;
@@ -38,7 +38,7 @@ fn amount(text: &str, units: &[(&str, u128, u128)]) -> Option<u128> {
     let (digits, unit) = text.split_at_checked(end)?;
     let (_, up, down) = units.iter().find(|(known, ..)| *known == unit.to_ascii_lowercase())?;
     let (whole, part) = digits.split_once('.').map_or((digits, ""), |(whole, part)| (whole, part));
-    let fits = !whole.is_empty() && whole.len() <= 18 && part.len() <= 6 && (part.is_empty() == !digits.contains('.'));
+    let fits = !whole.is_empty() && whole.len() <= 18 && part.len() <= 6 && part.is_empty() != digits.contains('.');
     if !fits || part.contains('.') {
         return None;
     }
@@ -65,9 +65,10 @@ pub fn read(rate: Span, burst: Option<Span>, cx: &mut Cx<'_>) -> Option<Limit> {
     if bytes.is_some() { byte_limit(value, burst, cx) } else { packet_limit(value, burst, cx) }
 }
 
-/// Bytes that pass at this rate within the longest burst that the kernel can hold.
+/// Bytes that pass at this rate within the longest burst that the kernel can hold: `tc_police.burst` is the time it takes, a u32 of ticks.
 fn longest_burst(rate: u64) -> u64 {
-    let bytes = u128::from(rate) * u128::from(POLICE_BURST_MAX_NS) / 1_000_000_000;
+    let time = u128::from(TICK_NS) * u128::from(u32::MAX);
+    let bytes = u128::from(rate) * time / 1_000_000_000;
     u64::try_from(bytes).unwrap_or(u64::MAX).min(u32::MAX.into())
 }
 
@@ -83,15 +84,13 @@ fn byte_limit(rate: u64, burst: Option<Span>, cx: &mut Cx<'_>) -> Option<Limit> 
                 cx.report(finding.help("write a number of bytes: `64kb`"));
                 return None;
             };
-            match u64::try_from(size).ok().filter(|size| (1..=longest).contains(size)) {
-                Some(size) => size,
-                None => {
-                    let finding =
-                        Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("the burst `{text}` is out of range"));
-                    cx.report(finding.help(format!("at this rate a burst has 1 to {longest} bytes")));
-                    return None;
-                }
+            let size = u64::try_from(size).ok().filter(|size| (1..=longest).contains(size));
+            if size.is_none() {
+                let finding =
+                    Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("the burst `{text}` is out of range"));
+                cx.report(finding.help(format!("at this rate a burst has 1 to {longest} bytes")));
             }
+            size?
         }
     };
     Some(Limit::Bytes { rate, burst: u32::try_from(burst).unwrap_or(u32::MAX) })

@@ -16,7 +16,6 @@ mod checks;
 mod devices;
 mod draft;
 mod flatten;
-mod hash;
 mod header;
 mod icmp;
 mod info;
@@ -141,7 +140,7 @@ impl<'a> Cx<'a> {
 
     /// Calls `read` for each line of a set's file; comments and blanks are taken off, empty lines left out.
     /// Reports what it returns as errors; `None` if there was one.
-    fn lines(&mut self, file: FileId, mut read: impl FnMut(&'a str, Span) -> Result<(), Diagnostic>) -> Option<()> {
+    fn lines(&mut self, file: FileId, mut read: impl FnMut(&'a str, Span) -> Result<(), Box<Diagnostic>>) -> Option<()> {
         let map: &'a SourceMap = self.map;
         let source = map.file(file)?;
         let (mut offset, mut mistakes) = (source.base, 0usize);
@@ -159,10 +158,10 @@ impl<'a> Cx<'a> {
             if let Err(finding) = read(words, span) {
                 mistakes += 1;
                 if mistakes == FILE_MISTAKES_MAX {
-                    self.report(finding.note("no further mistakes of this file are shown"));
+                    self.report((*finding).note("no further mistakes of this file are shown"));
                     return None;
                 }
-                self.report(finding);
+                self.report(*finding);
             }
         }
         (mistakes == 0).then_some(())

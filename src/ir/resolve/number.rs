@@ -72,7 +72,7 @@ impl Numbers {
     }
 
     /// A number or a range of numbers as written; `Err` is the finding.
-    fn literal(&self, text: &str, span: Span) -> Result<(u128, u128), Diagnostic> {
+    fn literal(&self, text: &str, span: Span) -> Result<(u128, u128), Box<Diagnostic>> {
         let malformed = || {
             let form = match self.named {
                 Named::Mac => "hardware addresses are six bytes: `02:00:00:00:00:01`".to_owned(),
@@ -81,17 +81,19 @@ impl Numbers {
             Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no {}", self.noun)).help(form)
         };
         if self.named == Named::Mac {
-            return mac(text).map(|value| (value, value)).ok_or_else(malformed);
+            return mac(text).map(|value| (value, value)).ok_or_else(|| Box::new(malformed()));
         }
         let (lo, hi) = text.split_once('-').unwrap_or((text, text));
-        let (Some(lo), Some(hi)) = (number(lo), number(hi)) else { return Err(malformed()) };
+        let (Some(lo), Some(hi)) = (number(lo), number(hi)) else { return Err(Box::new(malformed())) };
         if hi > self.highest() || lo > self.highest() {
             let help = format!("a {} is a number from 0 to {}", self.noun, self.highest());
-            return Err(Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range")).help(help));
+            let finding = Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range"));
+            return Err(Box::new(finding.help(help)));
         }
         if lo > hi {
             let message = format!("the range `{text}` ends before it begins");
-            return Err(Diagnostic::new(&MALFORMED_VALUE, span, message).help(format!("write `{hi}-{lo}`")));
+            let finding = Diagnostic::new(&MALFORMED_VALUE, span, message);
+            return Err(Box::new(finding.help(format!("write `{hi}-{lo}`"))));
         }
         Ok((lo, hi))
     }
@@ -161,7 +163,7 @@ impl Domain for Numbers {
                 let like_a_name = self.named != Named::Mac
                     && self.named != Named::Nothing
                     && text.starts_with(|first: char| first.is_alphabetic() || first == '_');
-                if like_a_name { self.unknown(text, span, cx) } else { cx.report(literal) }
+                if like_a_name { self.unknown(text, span, cx) } else { cx.report(*literal) }
             }
         }
         None

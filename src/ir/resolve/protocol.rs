@@ -166,16 +166,14 @@ impl Domain for FrameSets {
             Self::Words => Frames::of_word(cx.text(span)),
             Self::EtherType => ethertype(span, cx),
             // `proto icmp` is `icmp`; a number is that number over both IP versions.
-            Self::Proto => match cx.text(span) {
-                word @ ("icmp" | "icmp6") => Frames::of_word(word),
-                _ => {
-                    let numbers = number::PROTOCOLS.word(span, cx)?;
-                    let chosen = (0..=255u8)
-                        .filter(|protocol| numbers.contains((*protocol).into()))
-                        .fold(Protocols::default(), |all, protocol| all.or(Protocols::one(protocol)));
-                    Some(Frames { ip4: chosen, ip6: chosen, ether: Vec::new() })
-                }
-            },
+            Self::Proto if matches!(cx.text(span), "icmp" | "icmp6") => Frames::of_word(cx.text(span)),
+            Self::Proto => {
+                let numbers = number::PROTOCOLS.word(span, cx)?;
+                let chosen = (0..=255u8)
+                    .filter(|protocol| numbers.contains((*protocol).into()))
+                    .fold(Protocols::default(), |all, protocol| all.or(Protocols::one(protocol)));
+                Some(Frames { ip4: chosen, ip6: chosen, ether: Vec::new() })
+            }
         }
     }
 
@@ -211,7 +209,7 @@ mod tests {
     #[test]
     fn protocols_are_a_set_of_256() {
         assert_eq!(Protocols::one(ipproto::SCTP).iter().collect::<Vec<_>>(), [132]);
-        let rest = Protocols::one(6).not();
+        let rest = Protocols::one(6).complement();
         assert_eq!(rest.iter().count(), 255);
         assert!(!rest.contains(6) && rest.contains(0) && rest.contains(255));
     }

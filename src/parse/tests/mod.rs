@@ -2,5 +2,7 @@
 
 mod errors;
 mod language;
+mod load;
 mod print;
+mod random;
 mod sketch;

@@ -155,3 +155,12 @@ pub fn sketch(text: &str) -> String {
     }
     out
 }
+
+/// How many findings about its form a text has.
+pub fn findings(text: &str) -> usize {
+    let mut map = SourceMap::default();
+    let file = map.add("p", text).unwrap();
+    let mut diags = crate::diag::Diagnostics::default();
+    crate::parse::parse(&map, file, &mut diags);
+    diags.list().len()
+}

@@ -3,10 +3,15 @@
 //! It knows strings, comments, braces, commas and line ends, so that one broken statement cannot swallow the
 //! next. What does not balance is reported here, with both ends; `tree` hands each statement to the grammar.
 
-use super::words::{self, BLOCK_WORDS, STATEMENT_WORDS};
+mod statement;
+
+use super::words::{self, STATEMENT_WORDS};
 
 /// Deepest nesting of braces, blocks and sets together.
 pub const MAX_DEPTH: usize = 64;
+
+/// What stands between words. No other blank does: a no-break space is reported.
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,22 +112,6 @@ struct Splitter<'a> {
     out: Split,
 }
 
-/// Where the scan of one statement stands.
-struct Scan<'a> {
-    start: usize,
-    /// One past its last byte that is no blank.
-    end: usize,
-    /// Its first word.
-    head: &'a str,
-    /// The word or sign before.
-    prev: &'a str,
-    /// How many words there were.
-    count: usize,
-    /// Open set braces.
-    sets: Vec<u32>,
-    broken: bool,
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "a file's length fits u32: SourceMap::add checks it")]
 const fn offset(pos: usize) -> u32 {
     pos as u32
@@ -148,7 +137,7 @@ impl<'a> Splitter<'a> {
                 _ => self.statement(),
             }
         }
-        let end = self.text.trim_end().len();
+        let end = self.text.trim_end_matches(BLANK).len();
         while let Some(open) = self.stack.pop() {
             self.fault(FaultKind::Unclosed, open.brace, open.brace + 1, Some((offset(end), offset(end))));
             self.chunk(ChunkKind::Close, end, end);
@@ -189,7 +178,7 @@ impl<'a> Splitter<'a> {
         let start = self.pos;
         self.pos = self.line_end(start);
         let text = self.text.get(start..self.pos).unwrap_or_default();
-        self.chunk(ChunkKind::Comment, start, start + text.trim_end().len());
+        self.chunk(ChunkKind::Comment, start, start + text.trim_end_matches(BLANK).len());
     }
 
     fn close(&mut self) {
@@ -242,176 +231,11 @@ impl<'a> Splitter<'a> {
         self.chunk(if closed { ChunkKind::Annotation } else { ChunkKind::Broken }, start, hi);
     }
 
-    fn statement(&mut self) {
-        let mut scan =
-            Scan { start: self.pos, end: self.pos, head: "", prev: "", count: 0, sets: Vec::new(), broken: false };
-        while let Some(byte) = self.peek() {
-            match byte {
-                b' ' | b'\t' | b'\r' => self.pos += 1,
-                b'\n' | b'#' => {
-                    if self.line_ends_statement(&mut scan) {
-                        break;
-                    }
-                }
-                b';' if scan.sets.is_empty() => break,
-                b'"' => self.string(&mut scan),
-                b'{' => {
-                    if scan.sets.is_empty() && self.opens_block(&scan) {
-                        return self.open_after(&scan);
-                    }
-                    if self.stack.len() + scan.sets.len() == MAX_DEPTH && !scan.broken {
-                        self.fault(FaultKind::TooDeep, offset(self.pos), offset(self.pos + 1), None);
-                        scan.broken = true;
-                    }
-                    scan.sets.push(offset(self.pos));
-                    self.take(&mut scan, 1);
-                }
-                b'}' => {
-                    if scan.sets.is_empty() || self.closes_outer(&mut scan) {
-                        break;
-                    }
-                    scan.sets.pop();
-                    self.take(&mut scan, 1);
-                }
-                _ => {
-                    let length = words::token_length(self.text.get(self.pos..).unwrap_or_default());
-                    self.take(&mut scan, length);
-                }
-            }
-        }
-        self.finish(scan);
-    }
-
-    fn finish(&mut self, mut scan: Scan<'a>) {
-        if let Some(&brace) = scan.sets.last()
-            && !scan.broken
-        {
-            let here = offset(self.pos.min(self.text.trim_end().len()));
-            self.fault(FaultKind::Unclosed, brace, brace + 1, Some((here, here)));
-            scan.broken = true;
-        }
-        if !scan.broken && BLOCK_WORDS.contains(&scan.head) && self.body_below(scan.start) {
-            let header = (offset(scan.start), offset(scan.end));
-            self.fault(FaultKind::NoBrace, header.1, header.1, Some(header));
-            self.chunk(ChunkKind::Open, scan.start, scan.end);
-            self.stack.push(Open { brace: header.1, start: scan.start });
-            return;
-        }
-        self.chunk(if scan.broken { ChunkKind::Broken } else { ChunkKind::Statement }, scan.start, scan.end);
-    }
-
-    /// Takes `length` bytes as the next word or sign of the statement.
-    fn take(&mut self, scan: &mut Scan<'a>, length: usize) {
-        let token = self.text.get(self.pos..self.pos + length).unwrap_or_default();
-        if scan.count == 0 {
-            scan.head = token;
-        }
-        scan.prev = token;
-        scan.count += 1;
-        self.pos += length.max(1);
-        scan.end = self.pos;
-    }
-
-    /// Takes a string; one without an end stops at the line's end.
-    fn string(&mut self, scan: &mut Scan<'a>) {
-        let (length, closed) = string_length(self.text.get(self.pos..).unwrap_or_default());
-        if !closed {
-            self.fault(FaultKind::OpenString, offset(self.pos), offset(self.pos + length), None);
-            scan.broken = true;
-        }
-        self.take(scan, length);
-    }
-
-    /// At a line end or a comment: whether the statement ends here. If not, moves past it.
-    fn line_ends_statement(&mut self, scan: &mut Scan<'a>) -> bool {
-        let line_end = self.line_end(self.pos);
-        let open = !scan.sets.is_empty();
-        if !open && scan.prev != "," {
-            // A block's `{` may stand on the next line.
-            let rest = self.text.get(self.pos..).unwrap_or_default().trim_start();
-            let brace = BLOCK_WORDS.contains(&scan.head) && rest.starts_with('{') && self.peek() == Some(b'\n');
-            if !brace {
-                return true;
-            }
-            self.pos = self.text.len() - rest.len();
-            return false;
-        }
-        let next = self.text.get(line_end + 1..).unwrap_or_default();
-        let next = next.trim_start_matches([' ', '\t', '\r']);
-        let word = next.get(..words::token_length(next)).unwrap_or_default();
-        // Inside braces a statement's word at the start of a line shows that they were never closed.
-        if STATEMENT_WORDS.contains(&word) || (next.starts_with('@') && !open) {
-            if let Some(&brace) = scan.sets.last()
-                && !scan.broken
-            {
-                let at = offset(self.text.len() - next.len());
-                self.fault(FaultKind::Unclosed, brace, brace + 1, Some((at, at + offset(word.len()))));
-                scan.broken = true;
-            }
-            scan.sets.clear();
-            return true;
-        }
-        self.pos = (line_end + 1).min(self.text.len());
-        false
-    }
-
-    /// Whether the `{` at hand opens a block and not a set.
-    fn opens_block(&self, scan: &Scan<'a>) -> bool {
-        match scan.head {
-            "" => false,
-            "group" | "prefilter" => true,
-            // The second word is the policy's name, whatever it is.
-            "policy" => scan.count <= 2 || !matches!(scan.prev, "on" | "not" | "," | "zone" | "then"),
-            word if STATEMENT_WORDS.contains(&word) => false,
-            word => words::nearest(word, BLOCK_WORDS).is_some() || self.body_follows(self.pos + 1),
-        }
-    }
-
-    fn open_after(&mut self, scan: &Scan<'a>) {
-        self.close_unclosed(scan);
-        self.open(scan.start, scan.end);
-    }
-
-    /// By indentation: a `policy` or `group` that stands as far left as an open block was not meant to be inside.
-    fn close_unclosed(&mut self, scan: &Scan<'a>) {
-        if !self.by_indent || !matches!(scan.head, "policy" | "group") {
-            return;
-        }
-        let Some(indent) = self.indent(scan.start) else { return };
-        while let Some(open) = self.stack.last()
-            && self.indent(open.start).is_some_and(|outer| outer >= indent)
-        {
-            let here = (offset(scan.start), offset(scan.start + scan.head.len()));
-            self.fault(FaultKind::Unclosed, open.brace, open.brace + 1, Some(here));
-            self.out.chunks.push(Chunk { kind: ChunkKind::Close, lo: here.0, hi: here.0, newlines: 1 });
-            self.stack.pop();
-        }
-    }
-
-    /// By indentation: a `}` further left than the statement's line closes the block around, not the set.
-    fn closes_outer(&mut self, scan: &mut Scan<'a>) -> bool {
-        if !self.by_indent || self.stack.is_empty() {
-            return false;
-        }
-        let further_left = self.indent(self.pos).zip(self.indent(scan.start)).is_some_and(|(here, start)| here < start);
-        if !further_left {
-            return false;
-        }
-        if let Some(&brace) = scan.sets.last()
-            && !scan.broken
-        {
-            self.fault(FaultKind::Unclosed, brace, brace + 1, Some((offset(self.pos), offset(self.pos + 1))));
-        }
-        scan.broken = true;
-        scan.sets.clear();
-        true
-    }
-
     /// The offset of the first text at or after `from` that is neither blank nor comment.
     fn next_text(&self, from: usize) -> usize {
         let mut at = from;
         loop {
-            let rest = self.text.get(at..).unwrap_or_default().trim_start();
+            let rest = self.text.get(at..).unwrap_or_default().trim_start_matches(BLANK);
             at = self.text.len() - rest.len();
             if !rest.starts_with('#') {
                 return at;
@@ -439,6 +263,6 @@ fn string_length(text: &str) -> (usize, bool) {
     let inside = text.get(1..).unwrap_or_default();
     match inside.find(['"', '\n']) {
         Some(length) if inside.as_bytes().get(length) == Some(&b'"') => (length + 2, true),
-        length => (text.get(..=length.unwrap_or(inside.len())).unwrap_or(text).trim_end().len(), false),
+        length => (text.get(..=length.unwrap_or(inside.len())).unwrap_or(text).trim_end_matches(BLANK).len(), false),
     }
 }
