@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::abi::{act, af, ct, gact, mirred, police, tc_act, tc_gen};
-use crate::emit::program::{Action, Commit, Control, Ct, CtNat, Mirred, NatAddr, Police, chain_number, police_index};
+use crate::emit::program::{
+    Action, Commit, Control, Ct, CtNat, Mirred, NatAddr, POLICE_MTU, Police, chain_number, police_index,
+};
 use crate::ir::policy::{Limit, NatSide};
 
 use super::nla::Attr;
@@ -22,10 +24,10 @@ pub struct Context<'a> {
 ///
 /// # Errors
 /// The name of a device that has no index.
-pub fn actions(list: &[Action], cookie: &[u8], context: Context) -> Result<Vec<Attr>, String> {
-    let last = list.len();
+pub fn actions(actions: &[Action], cookie: &[u8], context: Context) -> Result<Vec<Attr>, String> {
+    let last = actions.len();
     (1u16..)
-        .zip(list)
+        .zip(actions)
         .map(|(number, action)| {
             let options = match action {
                 Action::Gact(control) => vec![generic(gact::PARMS, *control, context)],
@@ -101,9 +103,7 @@ fn ct_options(what: &Ct, control: Control, context: Context) -> Vec<Attr> {
         Ct::Clear => out.push(Attr::u16(ct::ACTION, ct::ACT_CLEAR)),
         Ct::Track { zone, nat } => {
             out.push(Attr::u16(ct::ZONE, *zone));
-            if *nat {
-                out.push(Attr::u16(ct::ACTION, ct::ACT_NAT));
-            }
+            out.push(Attr::u16(ct::ACTION, if *nat { ct::ACT_NAT } else { 0 }));
         }
         Ct::Commit(commit) => commit_options(commit, &mut out),
     }
@@ -157,10 +157,6 @@ fn nat_options(nat: &CtNat, out: &mut Vec<Attr>) {
         out.push(Attr::be16(ct::NAT_PORT_MAX, last));
     }
 }
-
-/// The largest packet that a police lets conform, whatever its rate: without it the kernel takes 2,040 bytes and drops
-/// every jumbo frame and every datagram that conntrack reassembled. Larger than 64 KiB and its Ethernet header.
-pub const POLICE_MTU: u32 = 1 << 17;
 
 fn police_options(what: &Police, context: Context) -> Vec<Attr> {
     let index = police_index(context.generation, what.budget);

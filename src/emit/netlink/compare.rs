@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::abi::{act, ct, flower, gact, mirred, police, tc_gen, tca};
+use crate::abi::{act, ct, eth, flower, gact, mirred, police, tc_gen, tca};
 use crate::field::table::FIELDS;
 
 use super::nla::{self, Attr};
@@ -44,7 +44,7 @@ impl Canonical {
         for (kind, value) in nla::parse(nla::find(attrs, tca::OPTIONS).unwrap_or_default()) {
             match kind {
                 flower::ACT => {
-                    out.actions = nla::parse(value).map(|(_, action)| CanonicalAction::read(action)).collect()
+                    out.actions = nla::parse(value).map(|(_, action)| CanonicalAction::read(action)).collect();
                 }
                 flower::IN_HW_COUNT => {}
                 flower::FLAGS => {
@@ -59,6 +59,7 @@ impl Canonical {
             }
         }
         out.fill_masks();
+        out.unwrap_tag();
         out
     }
 
@@ -72,10 +73,28 @@ impl Canonical {
         }
     }
 
-    /// The payload of `TCA_OPTIONS` that makes this filter again.
+    /// The kernel matches a tag's own ethertype, but dumps the one behind the tag in its place, or nothing. (The message's
+    /// protocol still says which tag it is.)
+    fn unwrap_tag(&mut self) {
+        if self.keys.get(&flower::KEY_ETH_TYPE).is_none_or(|value| *value != eth::P_8021Q.to_be_bytes()) {
+            return;
+        }
+        match self.keys.get(&flower::KEY_VLAN_ETH_TYPE).cloned() {
+            Some(inner) => self.keys.insert(flower::KEY_ETH_TYPE, inner),
+            None => self.keys.remove(&flower::KEY_ETH_TYPE),
+        };
+    }
+
+    /// The payload of `TCA_OPTIONS` that makes this filter again in a prio of this protocol.
     #[must_use]
-    pub fn options(&self) -> Vec<Attr> {
-        let mut out = attrs_of(&self.keys);
+    pub fn options(&self, protocol: u16) -> Vec<Attr> {
+        let mut keys = self.keys.clone();
+        if protocol == eth::P_ALL {
+            keys.remove(&flower::KEY_ETH_TYPE);
+        } else {
+            keys.insert(flower::KEY_ETH_TYPE, protocol.to_be_bytes().to_vec());
+        }
+        let mut out = attrs_of(&keys);
         let actions = (1u16..).zip(&self.actions).map(|(number, action)| Attr::nest(number, action.attrs())).collect();
         out.push(Attr::nest(flower::ACT, actions));
         out

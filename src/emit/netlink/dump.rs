@@ -1,6 +1,6 @@
 //! Reading the kernel: qdiscs and filters into [`Live`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::tc::TcHeader;
@@ -39,10 +39,8 @@ pub fn live(socket: &mut Socket, links: &BTreeMap<String, u32>) -> Result<Live, 
     live.others.sort_by(|a, b| a.device.cmp(&b.device));
     let numbers: Vec<u32> =
         live.devices.iter().flat_map(|device| [device.blocks.ingress, device.blocks.egress]).collect();
-    for number in numbers {
-        if !live.blocks.contains_key(&number) {
-            live.blocks.insert(number, block(socket, number, None)?);
-        }
+    for number in BTreeSet::from_iter(numbers) {
+        live.blocks.insert(number, block(socket, number, None)?);
     }
     Ok(live)
 }
@@ -104,7 +102,7 @@ fn read_qdisc(body: &[u8], names: &BTreeMap<u32, &str>, live: &mut Live) {
             live.devices.push(LiveDevice { ifindex, blocks: DeviceBlocks { device, ingress, egress } });
         }
         _ => {
-            live.others.push(OtherQdisc { device, ifindex, kind, blocks: ingress.into_iter().chain(egress).collect() })
+            live.others.push(OtherQdisc { device, ifindex, kind, blocks: ingress.into_iter().chain(egress).collect() });
         }
     }
 }

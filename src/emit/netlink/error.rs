@@ -52,7 +52,7 @@ pub enum SocketError {
 }
 
 /// The rule that a refused filter comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AtRule {
     /// Its policy; empty for bare rules.
     pub policy: String,
@@ -142,20 +142,20 @@ pub enum ApplyError {
         refusal: Refusal,
     },
     /// An action is missing in this kernel.
-    #[error("this kernel lacks an action that a filter needs, one of {} ({refusal})", quoted(.actions))]
+    #[error("this kernel lacks {} ({refusal})", lacking(.actions))]
     NoAction {
         /// Actions of the filter.
         actions: Vec<String>,
         /// Its words.
         refusal: Refusal,
         /// The filter's rule.
-        rule: AtRule,
+        rule: Box<AtRule>,
     },
     /// A filter was refused.
     #[error("the kernel refused a filter of {rule}: {refusal}")]
     Filter {
         /// The filter's rule.
-        rule: AtRule,
+        rule: Box<AtRule>,
         /// Chain, prio and handle, for `tc filter show`.
         filter: String,
         /// Its words.
@@ -205,7 +205,7 @@ pub enum ApplyError {
         /// What we were doing.
         what: String,
         /// Why.
-        source: rtnetlink::Error,
+        source: Box<rtnetlink::Error>,
     },
     /// An operation of the system failed.
     #[error("cannot {what}: {source}")]
@@ -241,14 +241,24 @@ impl ApplyError {
             }
             Self::Filter { filter, .. } => format!("the filter is {filter}; nothing was changed"),
             Self::ReadBack { differences } => {
-                let list: String = differences.iter().map(|line| format!("\n  {line}")).collect();
-                format!("an older kernel ignores what it does not know; nothing was changed:{list}")
+                let list = differences.join(
+                    "
+  ",
+                );
+                format!(
+                    "an older kernel ignores what it does not know; nothing was changed:
+  {list}"
+                )
             }
             Self::HalfSwitched { .. } => {
                 "apply again; `tc filter show block N chain 0` shows the entry filters".to_owned()
             }
-            Self::TooLarge { .. } | Self::Refused { .. } | Self::SwitchedBack { .. } => return None,
-            Self::Socket { .. } | Self::Links { .. } | Self::Io { .. } => return None,
+            Self::TooLarge { .. }
+            | Self::Refused { .. }
+            | Self::SwitchedBack { .. }
+            | Self::Socket { .. }
+            | Self::Links { .. }
+            | Self::Io { .. } => return None,
         })
     }
 
@@ -264,6 +274,14 @@ impl ApplyError {
 
 fn module_help(modules: &str, config: &str) -> String {
     format!("load it (`modprobe {modules}`) or run a kernel that has it (CONFIG_{config})")
+}
+
+/// The kernel does not say which action it misses.
+fn lacking(actions: &[String]) -> String {
+    match actions {
+        [one] => format!("the action `{one}`"),
+        many => format!("one of the actions {}", quoted(many)),
+    }
 }
 
 /// Names in backticks, joined by commas.

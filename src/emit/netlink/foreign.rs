@@ -6,7 +6,7 @@ use crate::emit::program::Program;
 use super::apply::during;
 use super::dump;
 use super::error::ApplyError;
-use super::live::{Live, LiveFilter, OtherQdisc};
+use super::live::{Live, LiveBlock, LiveFilter, OtherQdisc};
 use super::message;
 use super::socket::Socket;
 
@@ -21,8 +21,7 @@ pub fn check(socket: &mut Socket, program: &Program, live: &Live) -> Result<(), 
     }
     let ours = live.devices.iter().map(|device| &device.blocks).filter(|blocks| wanted(&blocks.device));
     for (blocks, number) in ours.flat_map(|blocks| [(blocks, blocks.ingress), (blocks, blocks.egress)]) {
-        let strangers: Vec<&LiveFilter> =
-            live.blocks.get(&number).into_iter().flat_map(|block| block.foreign()).collect();
+        let strangers: Vec<&LiveFilter> = live.blocks.get(&number).into_iter().flat_map(LiveBlock::foreign).collect();
         if let Some(first) = strangers.first() {
             return Err(ApplyError::Foreign {
                 device: blocks.device.clone(),

@@ -91,7 +91,7 @@ impl Links {
         self.runtime
             .block_on(async { tokio::time::timeout(TIMEOUT, future).await })
             .map_err(|_| ApplyError::Socket { what: what(), source: SocketError::Timeout(TIMEOUT) })?
-            .map_err(|source| ApplyError::Links { what: what(), source })
+            .map_err(|source| ApplyError::Links { what: what(), source: Box::new(source) })
     }
 }
 

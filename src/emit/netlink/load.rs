@@ -1,12 +1,12 @@
 //! Loading a generation's chains beside the live one, and reading them back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::tc::TcHeader;
 
 use crate::abi::errno;
-use crate::emit::program::{Attached, Chain, Filter, Placement, Program, RuleRef, chain_number};
+use crate::emit::program::{Attached, Chain, Placement, Program, chain_number};
 
 use super::action::{self, Context};
 use super::apply::during;
@@ -14,7 +14,7 @@ use super::compare::Canonical;
 use super::dump;
 use super::error::{ApplyError, AtRule, Refusal, SocketError};
 use super::live::{LiveBlock, LiveFilter};
-use super::message::{self, HEADER, Request};
+use super::message::{self, HEADER, Request, Slot};
 use super::place::Placed;
 use super::socket::Socket;
 
@@ -26,6 +26,8 @@ const TOLD: usize = 5;
 pub enum Part {
     /// Entry filters: chain 0.
     Entries,
+    /// Entry filters in a chain that nothing leads to: what the kernel would refuse at the switch, it refuses there.
+    Rehearsal,
     /// The generation's chains.
     Chains,
     /// Both.
@@ -35,25 +37,24 @@ pub enum Part {
 impl Part {
     /// Whether a kernel chain belongs to it.
     fn holds(self, chain: u32, generation: u16) -> bool {
-        let entry = chain == 0;
         let ours = chain >> 16 == u32::from(generation);
         match self {
-            Self::Entries => entry,
-            Self::Chains => !entry && ours,
-            Self::Everything => entry || ours,
+            Self::Entries => chain == 0,
+            Self::Rehearsal => chain == rehearsal(generation),
+            Self::Chains => ours && chain != rehearsal(generation),
+            Self::Everything => ours || chain == 0,
         }
+    }
+
+    /// The kernel's number of a Program's chain.
+    fn number(self, generation: u16, index: u32) -> u32 {
+        if self == Self::Rehearsal { rehearsal(generation) } else { chain_number(generation, index) }
     }
 }
 
-/// A filter of a Program at its place.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot<'a> {
-    /// Block.
-    pub block: u32,
-    /// Chain.
-    pub chain: &'a Chain,
-    /// Filter.
-    pub filter: &'a Filter,
+/// Chains of a generation count from 1; its number 0 is free.
+fn rehearsal(generation: u16) -> u32 {
+    u32::from(generation) << 16
 }
 
 /// A Program whose chains the kernel holds, and nothing leads to yet.
@@ -72,17 +73,22 @@ pub fn slots<'a>(program: &'a Program, placement: &'a Placement, part: Part) -> 
     program.attaches.iter().zip(&placement.blocks).flat_map(move |(attached, blocks)| {
         blocks.iter().flat_map(move |block| {
             chains(attached, part).flat_map(move |chain| {
+                let number = part.number(placement.generation, chain.index);
                 let prios = chain.filters.chunk_by(|a, b| a.prio == b.prio);
-                prios.rev().flatten().map(move |filter| Slot { block: *block, chain, filter })
+                prios.rev().flatten().map(move |filter| Slot { block: *block, chain, number, filter })
             })
         })
     })
 }
 
 fn chains(attached: &Attached, part: Part) -> impl Iterator<Item = &Chain> {
-    let entry = (part != Part::Chains).then_some(&attached.entry);
-    let chains: &[Chain] = if part == Part::Entries { &[] } else { &attached.chains };
-    entry.into_iter().chain(chains)
+    let (entry, chains) = match part {
+        Part::Entries | Part::Rehearsal => (true, false),
+        Part::Chains => (false, true),
+        Part::Everything => (true, true),
+    };
+    let chains: &[Chain] = if chains { &attached.chains } else { &[] };
+    entry.then_some(&attached.entry).into_iter().chain(chains)
 }
 
 impl Loaded<'_> {
@@ -97,11 +103,13 @@ impl Loaded<'_> {
     /// # Errors
     /// When the kernel refuses a dump, or does not answer.
     pub fn read_back(&self, socket: &mut Socket, part: Part) -> Result<Vec<String>, ApplyError> {
-        let chain = (part == Part::Entries).then_some(0);
-        let mut held = BTreeMap::new();
-        for number in self.placed.placement.blocks.iter().flatten() {
-            let block = dump::block(socket, *number, chain).map_err(during("read the filters back"))?;
-            held.insert(*number, block);
+        let mut held: BTreeMap<u32, LiveBlock> = BTreeMap::new();
+        // Chain by chain: the old generation need not be read again.
+        let chains: BTreeSet<(u32, u32)> =
+            slots(self.program, &self.placed.placement, part).map(|slot| (slot.block, slot.number)).collect();
+        for (block, chain) in chains {
+            let part = dump::block(socket, block, Some(chain)).map_err(during("read the filters back"))?;
+            held.entry(block).or_default().filters.extend(part.filters);
         }
         differences(self.program, &self.placed.placement, self.context, part, &held)
     }
@@ -110,14 +118,13 @@ impl Loaded<'_> {
     pub fn undo(&self, socket: &mut Socket) {
         // The clsacts first: with the last device of a block all its filters go.
         let fresh = self.placed.fresh.iter().filter_map(|name| self.context.links.get(name)).copied();
-        let chains = self.program.attaches.iter().zip(&self.placed.placement.blocks).flat_map(|(attached, blocks)| {
-            blocks.iter().flat_map(|block| {
-                attached
-                    .chains
-                    .iter()
-                    .map(|chain| message::flush_chain(*block, chain_number(self.context.generation, chain.index)))
-            })
-        });
+        let parts = [Part::Rehearsal, Part::Chains];
+        let chains: BTreeSet<(u32, u32)> = parts
+            .into_iter()
+            .flat_map(|part| slots(self.program, &self.placed.placement, part))
+            .map(|slot| (slot.block, slot.number))
+            .collect();
+        let chains = chains.into_iter().map(|(block, chain)| message::flush_chain(block, chain));
         // A clsact that was not made yet, a block that went with it: both answer with errors, which say nothing new. A left-over
         // chain is inert, and the next apply sweeps it.
         let _ = socket.run_all(fresh.map(message::del_clsact).chain(chains), false);
@@ -125,23 +132,15 @@ impl Loaded<'_> {
 }
 
 fn request(program: &Program, slot: Slot, context: Context) -> Result<Request, ApplyError> {
-    message::new_filter(slot.block, slot.chain, slot.filter, rule_of(program, slot), program.digest, context).map_err(
-        |device| ApplyError::NoDevice { devices: vec![device], known: context.links.keys().cloned().collect() },
-    )
+    message::new_filter(slot, program, context).map_err(|device| ApplyError::NoDevice {
+        devices: vec![device],
+        known: context.links.keys().cloned().collect(),
+    })
 }
 
-fn rule_of<'a>(program: &'a Program, slot: Slot) -> &'a RuleRef {
-    static NONE: RuleRef = RuleRef {
-        policy: String::new(),
-        position: 0,
-        text: String::new(),
-        annotations: Vec::new(),
-        role: crate::emit::program::Role::Dispatch,
-        ident: 0,
-        meaning: 0,
-        place: String::new(),
-    };
-    program.rules.get(slot.filter.rule).unwrap_or(&NONE)
+/// The filter's rule, for people.
+fn rule_of(program: &Program, slot: Slot) -> AtRule {
+    program.rules.get(slot.filter.rule).map(AtRule::from).unwrap_or_default()
 }
 
 /// Makes the clsacts of fresh devices, loads the new generation's chains, reads them back.
@@ -156,10 +155,10 @@ pub fn load<'a>(
 ) -> Result<Loaded<'a>, ApplyError> {
     let context = Context { generation: placed.placement.generation, links };
     let loaded = Loaded { program, placed, context };
-    let made = make_clsacts(socket, &loaded).and_then(|()| fill(socket, &loaded)).and_then(|()| {
-        let differences = loaded.read_back(socket, Part::Chains)?;
-        if differences.is_empty() { Ok(()) } else { Err(ApplyError::ReadBack { differences }) }
-    });
+    let made = make_clsacts(socket, &loaded)
+        .and_then(|()| fill(socket, &loaded, Part::Rehearsal))
+        .and_then(|()| fill(socket, &loaded, Part::Chains))
+        .and_then(|()| end_rehearsal(socket, &loaded));
     match made {
         Ok(()) => Ok(loaded),
         Err(error) => {
@@ -184,19 +183,31 @@ fn make_clsacts(socket: &mut Socket, loaded: &Loaded) -> Result<(), ApplyError> 
     Ok(())
 }
 
-fn fill(socket: &mut Socket, loaded: &Loaded) -> Result<(), ApplyError> {
-    let failures = socket.run_all(loaded.requests(Part::Chains), true).map_err(during("load the filters"))?;
-    let Some((at, refusal)) = failures.into_iter().next() else { return Ok(()) };
-    let slot = slots(loaded.program, &loaded.placed.placement, Part::Chains).nth(at);
-    Err(slot.map_or_else(
-        || ApplyError::Refused { what: "a filter".to_owned(), refusal: refusal.clone() },
-        |slot| explain(refusal.clone(), slot, loaded),
-    ))
+/// Makes the filters of a part and reads them back.
+fn fill(socket: &mut Socket, loaded: &Loaded, part: Part) -> Result<(), ApplyError> {
+    let failures = socket.run_all(loaded.requests(part), true).map_err(during("load the filters"))?;
+    if let Some((at, refusal)) = failures.into_iter().next() {
+        let slot = slots(loaded.program, &loaded.placed.placement, part).nth(at);
+        return Err(match slot {
+            Some(slot) => explain(refusal, slot, loaded),
+            None => ApplyError::Refused { what: "a filter".to_owned(), refusal },
+        });
+    }
+    let differences = loaded.read_back(socket, part)?;
+    if differences.is_empty() { Ok(()) } else { Err(ApplyError::ReadBack { differences }) }
+}
+
+fn end_rehearsal(socket: &mut Socket, loaded: &Loaded) -> Result<(), ApplyError> {
+    for block in loaded.placed.placement.blocks.iter().flatten() {
+        let chain = rehearsal(loaded.context.generation);
+        socket.run(message::flush_chain(*block, chain)).map_err(during("remove the rehearsed entry filters"))?;
+    }
+    Ok(())
 }
 
 /// What a refused filter means for people.
-pub(super) fn explain(refusal: Refusal, slot: Slot, loaded: &Loaded) -> ApplyError {
-    let rule = AtRule::from(rule_of(loaded.program, slot));
+fn explain(refusal: Refusal, slot: Slot, loaded: &Loaded) -> ApplyError {
+    let rule = Box::new(rule_of(loaded.program, slot));
     let says = |words: &str| refusal.text.as_ref().is_some_and(|text| text.contains(words));
     if refusal.errno == errno::EPERM {
         ApplyError::NotPermitted
@@ -209,14 +220,13 @@ pub(super) fn explain(refusal: Refusal, slot: Slot, loaded: &Loaded) -> ApplyErr
         actions.dedup();
         ApplyError::NoAction { actions, refusal, rule }
     } else {
-        ApplyError::Filter { rule, filter: name(slot, loaded.context.generation), refusal }
+        ApplyError::Filter { rule, filter: name(slot), refusal }
     }
 }
 
 /// `block 203423745 chain 65537 prio 3 handle 0x1`
-fn name(slot: Slot, generation: u16) -> String {
-    let chain = chain_number(generation, slot.chain.index);
-    format!("block {} chain {chain} prio {} handle {:#x}", slot.block, slot.filter.prio, slot.filter.handle)
+fn name(slot: Slot) -> String {
+    format!("block {} chain {} prio {} handle {:#x}", slot.block, slot.number, slot.filter.prio, slot.filter.handle)
 }
 
 /// Compares what blocks hold with what a Program puts there, attribute by attribute: the first few differences.
@@ -238,7 +248,7 @@ pub fn differences(
         rest.insert(*number, by_place);
     }
     for slot in slots(program, placement, part) {
-        let place = (chain_number(context.generation, slot.chain.index), slot.filter.prio, slot.filter.handle);
+        let place = (slot.number, slot.filter.prio, slot.filter.handle);
         let found = rest.get_mut(&slot.block).and_then(|block| block.remove(&place));
         let text = match found {
             None => Some("is missing".to_owned()),
@@ -246,7 +256,7 @@ pub fn differences(
             Some(found) => content(&request(program, slot, context)?).difference(&found.canonical()),
         };
         if let Some(text) = text {
-            out.push(format!("{} ({}): {text}", name(slot, context.generation), AtRule::from(rule_of(program, slot))));
+            out.push(format!("{} ({}): {text}", name(slot), rule_of(program, slot)));
             if out.len() == TOLD {
                 return Ok(out);
             }

@@ -32,7 +32,7 @@ pub fn take() -> Result<Lock, ApplyError> {
         match file.try_lock() {
             Ok(()) => return Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(20))
+                std::thread::sleep(Duration::from_millis(20));
             }
             Err(TryLockError::WouldBlock) => return Err(ApplyError::Busy { path }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -4,7 +4,7 @@ use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_E
 use netlink_packet_route::tc::TcHeader;
 
 use crate::abi::{rtm, tca, tcm};
-use crate::emit::program::{Chain, DeviceBlocks, Filter, Role, RuleRef, chain_number, cookie};
+use crate::emit::program::{Chain, DeviceBlocks, Filter, Program};
 
 use super::action::{self, Context};
 use super::filter;
@@ -56,6 +56,19 @@ impl Request {
     }
 }
 
+/// A filter of a Program at its place in the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<'a> {
+    /// Block.
+    pub block: u32,
+    /// Chain of the Program.
+    pub chain: &'a Chain,
+    /// The kernel's number of the chain that the filter goes into.
+    pub number: u32,
+    /// Filter.
+    pub filter: &'a Filter,
+}
+
 fn block_header(block: u32, prio: u16, protocol: u16, handle: u32) -> TcHeader {
     TcHeader {
         index: tcm::IFINDEX_MAGIC_BLOCK.cast_signed(),
@@ -80,25 +93,16 @@ fn qdisc_header(ifindex: u32) -> TcHeader {
 ///
 /// # Errors
 /// The name of a device that an action sends to and that has no index.
-pub fn new_filter(
-    block: u32,
-    chain: &Chain,
-    filter: &Filter,
-    rule: &RuleRef,
-    digest: u64,
-    context: Context,
-) -> Result<Request, String> {
-    // Whatever rule an entry filter does the first work of, it names the Program.
-    let entry = chain.index == 0;
-    let (role, ident, meaning) = if entry { (Role::Entry, 0, digest) } else { (rule.role, rule.ident, rule.meaning) };
-    let cookie = cookie(role, context.generation, ident, meaning);
+pub fn new_filter(slot: Slot, program: &Program, context: Context) -> Result<Request, String> {
+    let Slot { block, chain, number, filter } = slot;
+    let cookie = program.cookie(chain, filter, context.generation);
     let actions = action::actions(&filter.actions, &cookie, context)?;
     Ok(Request {
         kind: rtm::NEWTFILTER,
         flags: NLM_F_CREATE,
         header: block_header(block, filter.prio, filter.protocol, filter.handle),
         attrs: vec![
-            Attr::u32(tca::CHAIN, chain_number(context.generation, chain.index)),
+            Attr::u32(tca::CHAIN, number),
             Attr::text(tca::KIND, "flower"),
             Attr::nest(tca::OPTIONS, filter::options(filter, actions)),
         ],

@@ -18,7 +18,7 @@ use super::message::{HEADER, Request};
 use super::nla;
 
 /// How long the kernel may take over one batch (a driver may push every filter into hardware).
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Most messages of a send: should all of them fail, their acknowledgements (about 1 KiB each in the kernel's accounts)
 /// must fit even into an unprivileged receive buffer.

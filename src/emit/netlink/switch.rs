@@ -96,5 +96,5 @@ fn steps(loaded: &Loaded, live: &Live) -> Vec<Step> {
 }
 
 fn restore(block: u32, old: &LiveFilter) -> Request {
-    message::put_back(block, old.chain, old.prio, old.protocol, old.handle, old.canonical().options())
+    message::put_back(block, old.chain, old.prio, old.protocol, old.handle, old.canonical().options(old.protocol))
 }

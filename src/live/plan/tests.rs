@@ -4,7 +4,7 @@ use crate::emit::netlink::action::Context;
 use crate::emit::netlink::live::{LiveBlock, LiveDevice, LiveFilter};
 use crate::emit::netlink::load::{Part, slots};
 use crate::emit::netlink::message;
-use crate::emit::program::{Action, Attached, Chain, Control, Filter, chain_number};
+use crate::emit::program::{Action, Attached, Chain, Control, Filter};
 use crate::ir::policy::Hook;
 
 /// A rule `text` at a position: what it means is the hash of its text, who it is that of its place.
@@ -48,12 +48,11 @@ fn live(program: &Program) -> Live {
     let context = Context { generation: placement.generation, links: &links };
     let mut live = Live::default();
     for slot in slots(program, &placement, Part::Everything) {
-        let rule = &program.rules[slot.filter.rule];
-        let request = message::new_filter(slot.block, slot.chain, slot.filter, rule, program.digest, context).unwrap();
+        let request = message::new_filter(slot, program, context).unwrap();
         // 16 bytes of `struct nlmsghdr`, 20 of `struct tcmsg`.
         let attrs = request.bytes(1, false)[36..].to_vec();
         let Filter { prio, protocol, handle, .. } = *slot.filter;
-        let chain = chain_number(placement.generation, slot.chain.index);
+        let chain = slot.number;
         let block: &mut LiveBlock = live.blocks.entry(slot.block).or_default();
         block.filters.push(LiveFilter { chain, prio, protocol, handle, attrs });
     }
