@@ -347,7 +347,7 @@ def main():
     parser.add_argument("--script", metavar="FILE", help="run one Python file in the guest instead, with lab/guest to import from")
     parser.add_argument("--bin", type=Path, metavar="PATH", help="the ctpolicy binary (default: target/release/ctpolicy)")
     parser.add_argument("-k", metavar="TEXT", default="", help="only cases whose title contains this")
-    parser.add_argument("--way", choices=["apply", "script", "tc"], action="append", help="only these ways to enforce a policy")
+    parser.add_argument("--way", choices=["apply", "script"], action="append", help="only these ways to enforce a policy")
     parser.add_argument("--count", type=int, metavar="N", help="how many rounds the repeating suites do")
     parser.add_argument("--repeat", type=int, metavar="N", default=1, help="run every case this often")
     parser.add_argument("--verbose", action="store_true", help="show what failing and passing cases ran")
@@ -376,7 +376,7 @@ def main():
     results.mkdir(parents=True)
     job = {"repo": str(REPO), "results": str(results), "bin": str(binary), "suites": suites, "shell": opts.shell,
            "script": opts.script and str(Path(opts.script).absolute()), "match": opts.k, "ways": opts.way,
-           "path": os.environ.get("LAB_PATH"), "count": opts.count, "repeat": opts.repeat, "verbose": opts.verbose, "cwd": os.getcwd()}
+           "count": opts.count, "repeat": opts.repeat, "verbose": opts.verbose, "cwd": os.getcwd()}
     (results / "job.json").write_text(json.dumps(job))
     say(f"booting {release}" + ("" if opts.shell or opts.script else f" for {', '.join(suites)}"))
     took = boot(qemu, qemu_env, kernel, release, image, results, opts.timeout, opts)

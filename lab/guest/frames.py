@@ -6,7 +6,6 @@ tells packets apart wherever they come out (see wire.py).
 """
 import ipaddress
 import itertools
-import socket
 import struct
 
 ETH_IP, ETH_IP6, ETH_ARP, ETH_8021Q, ETH_8021AD = 0x0800, 0x86DD, 0x0806, 0x8100, 0x88A8

@@ -2,12 +2,8 @@
 
 apply   ctpolicy apply FILE
 script  ctpolicy compile FILE | tc -batch -      (the machine's own tc)
-tc      for checking the lab without ctpolicy: a module named by LAB_TC lowers the policy by itself
 """
-import importlib
 import itertools
-import os
-import subprocess
 import textwrap
 from pathlib import Path
 
@@ -34,11 +30,6 @@ def ctpolicy(ns, *argv, check=True, input=None):
 
 def enforce(ns, text, way, compile_args=()):
     """Make the namespace hold this policy. compile_args: what only `compile` has to be told (--address DEV=ADDR)."""
-    if way == "tc":
-        script = importlib.import_module("lowering").lower(textwrap.dedent(text), compile_args)
-        journal.append(f"# script\n{script}")
-        ns.tc(script)
-        return
     path = write(text)
     if way == "apply":
         ctpolicy(ns, "apply", path)

@@ -110,9 +110,6 @@ def run_all(job):
     chosen = [entry for entry in cases if job["match"] in entry[1]]
     if job["ways"]:
         chosen = [entry for entry in chosen if entry[2] in (*job["ways"], None)]
-        if "tc" in job["ways"]:  # for checking the lab itself: see policy.py
-            chosen += [(*entry[:2], "tc", *entry[3:]) for entry in cases
-                       if entry[2] == "apply" and job["match"] in entry[1]]
     chosen = [entry for entry in chosen for _ in range(job["repeat"])]
     passed = dict.fromkeys(job["suites"], 0)
     failed = dict.fromkeys(job["suites"], 0)

@@ -12,9 +12,17 @@ from suite import Settings, case
 
 
 def arguments(path):
-    """A policy that needs arguments names them in its first line: `# args: --on eth0 --hook ingress`."""
+    """A policy that needs arguments names them in its first line: `# args: --on eth0 --hook ingress`.
+    Returns them, and apart from them the addresses that `compile` has to be told and `apply` finds on the devices."""
     first = path.read_text().partition("\n")[0]
-    return shlex.split(first.partition("args:")[2]) if first.startswith("# args:") else []
+    words = iter(shlex.split(first.partition("args:")[2]) if first.startswith("# args:") else [])
+    args, addresses = [], []
+    for word in words:
+        if word == "--address":
+            addresses.append(next(words).split("=", 1))
+        else:
+            args.append(word)
+    return args, addresses
 
 
 def devices(script):
@@ -33,19 +41,18 @@ def make_devices(ns, names):
 
 
 def compare(path):
-    args = arguments(path)
+    args, addresses = arguments(path)
     with namespaces("script", "apply") as (by_script, by_apply):
-        script = policy.ctpolicy(by_script, "compile", path, *args).stdout
+        told = [f"--address={device}={address}" for device, address in addresses]
+        script = policy.ctpolicy(by_script, "compile", path, *args, *told).stdout
         names = devices(script)
         assert names, "the script names no device"
         for ns in (by_script, by_apply):
             make_devices(ns, names)
         by_script.tc(script)
-        apply_args = [arg for pair in zip(args, args[1:] + [""]) for arg in pair[:1]
-                      if arg != "--address" and pair[0] not in [b for a, b in zip(args, args[1:]) if a == "--address"]]
-        for address in re.findall(r"--address (\S+?)=(\S+)", " ".join(args)):
-            by_apply.ip(f"addr add {address[1]}/24 dev {address[0]}")
-        policy.ctpolicy(by_apply, "apply", path, *apply_args)
+        for device, address in addresses:
+            by_apply.ip(f"addr add {address}/32 dev {device}")
+        policy.ctpolicy(by_apply, "apply", path, *args)
         left, right = state.filters(by_script), state.filters(by_apply)
         assert any(left.values()), "the script left no filter"
         found = state.difference("script", "\n".join(f"{k}\n{v}" for k, v in left.items()),

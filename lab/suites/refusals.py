@@ -168,7 +168,8 @@ def remove():
 
 def large(port, rules):
     """A policy of many rules, so that loading it takes a while."""
-    lines = "".join(f"        allow new udp from 10.{n // 250}.{n % 250}.0/24 to port {1000 + n}, redirect to eth1\n" for n in range(rules))
+    lines = "".join(f"        allow new udp from 10.{n // 250}.{n % 250}.0/24 to port {1000 + n}, redirect to eth1\n"
+                    for n in range(rules))
     return (f"    policy in on eth0 ingress zone 5 {{\n        allow new udp from {A} to port {port}, redirect to eth1\n"
             f"{lines}        default drop\n    }}\n")
 

@@ -8,7 +8,7 @@ import time
 from frames import (arp, echo, fragments, generic, icmp, neighbour_solicitation, sctp_init, tcp, udp, unreachable)
 from net import mac
 from policy import enforce
-from stack import (CLIENT, CLIENT6, GATEWAY, NET, SERVER, SERVER6, ask, datagram, eventually, gateway, listen, refused,
+from stack import (CLIENT, GATEWAY, SERVER, SERVER6, ask, datagram, gateway, listen, refused,
                    silent, talk)
 from suite import case
 from wire import switch

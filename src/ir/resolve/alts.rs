@@ -276,9 +276,12 @@ fn port_conds(lo: u128, hi: u128, masks: bool) -> Vec<Cond> {
     }
 }
 
+/// Types with the same codes, and those codes.
+type MessageGroup<'m> = (Vec<(u128, u128)>, &'m Intervals);
+
 /// Type and code conditions: one product for all types with the same codes.
 fn message_sets(messages: &super::icmp::Messages) -> Vec<Vec<(Field, Vec<Cond>)>> {
-    let mut by_codes: BTreeMap<&[(u128, u128)], (Vec<(u128, u128)>, &Intervals)> = BTreeMap::new();
+    let mut by_codes: BTreeMap<&[(u128, u128)], MessageGroup<'_>> = BTreeMap::new();
     for (kind, codes) in messages {
         let kind = u128::from(*kind);
         by_codes.entry(codes.list()).or_insert_with(|| (Vec::new(), codes)).0.push((kind, kind));

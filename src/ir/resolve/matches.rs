@@ -59,10 +59,10 @@ pub fn read(part: &Match, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<
             draft.broken |= !join(&DeviceSets, &mut draft.arrival, value, span, cx);
         }
         MatchKind::Mark(set) => {
-            tracked_mask(&Masked::marks(), set, span, place, (&mut draft.mark, &mut draft.broken), cx)
+            tracked_mask(&Masked::marks(), set, span, place, (&mut draft.mark, &mut draft.broken), cx);
         }
         MatchKind::Label(set) => {
-            tracked_mask(&Masked::labels(), set, span, place, (&mut draft.label, &mut draft.broken), cx)
+            tracked_mask(&Masked::labels(), set, span, place, (&mut draft.label, &mut draft.broken), cx);
         }
         MatchKind::TcpFlags(set) => {
             frames(Frames::of_word("tcp"), span, draft, cx);

@@ -87,6 +87,12 @@ struct Def<'a> {
     spoilt: bool,
 }
 
+impl<'a> Def<'a> {
+    fn new(kind: DefineKind, name: &'a str, span: Span, set: Option<&'a Set>) -> Self {
+        Self { kind, name, span, set, state: State::Waiting, height: 0, used: false, own: false, spoilt: false }
+    }
+}
+
 /// A group of rules.
 #[derive(Clone, Copy)]
 pub struct Group<'a> {
@@ -166,6 +172,7 @@ fn duplicate(noun: &str, name: &str, span: Span, first: Span) -> Diagnostic {
 impl<'a> Names<'a> {
     fn define(&mut self, define: &'a Define, own: bool, map: &'a SourceMap, diags: &mut Diagnostics) {
         let (kind, name) = (define.kind, map.text(define.name));
+        let def = Def { own, ..Def::new(kind, name, define.name, Some(&define.value)) };
         let mut spoilt = false;
         let like_a_value = number::number(name).is_some() || address::looks_like_address(name);
         if words::is_word(name) || like_a_value {
@@ -176,16 +183,11 @@ impl<'a> Names<'a> {
         } else if let Some(first) = self.index.get(&(kind, name)).and_then(|index| self.defs.get(*index)) {
             diags.push(duplicate(noun(kind), name, define.name, first.span));
             // Kept for its value's mistakes only.
-            self.push(kind, name, define.name, Some(&define.value), own, true);
+            self.defs.push(Def { spoilt: true, used: true, ..def });
             return;
         }
         self.index.insert((kind, name), self.defs.len());
-        self.push(kind, name, define.name, Some(&define.value), own, spoilt);
-    }
-
-    fn push(&mut self, kind: DefineKind, name: &'a str, span: Span, set: Option<&'a Set>, own: bool, spoilt: bool) {
-        let state = State::Waiting;
-        self.defs.push(Def { kind, name, span, set, state, height: 0, used: spoilt, own, spoilt });
+        self.defs.push(Def { spoilt, used: spoilt, ..def });
     }
 
     fn group(&mut self, block: &'a Block, own: bool, map: &'a SourceMap, diags: &mut Diagnostics) {
@@ -212,7 +214,7 @@ impl<'a> Names<'a> {
             && !self.index.contains_key(&(*kind, name))
         {
             self.index.insert((*kind, name), self.defs.len());
-            self.push(*kind, name, item.span, None, false, true);
+            self.defs.push(Def { spoilt: true, used: true, ..Def::new(*kind, name, item.span, None) });
         }
     }
 }

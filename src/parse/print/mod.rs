@@ -1,6 +1,6 @@
 //! The canonical layout (`ctpolicy fmt`).
 //!
-//! One statement a line, four blanks for each block, matches in one order, sets on one line while they fit, comments
+//! One statement a line, the names of neighbouring definitions in one column, four blanks for each block, matches in one order, sets on one line while they fit, comments
 //! where they were (those inside a statement and outside of its sets move above it), at most one blank line in a row.
 //! Printing what was printed changes nothing, and means the same.
 
@@ -21,7 +21,7 @@ const WIDTH: usize = 100;
 /// A file's canonical text. A statement that could not be read ([`ItemKind::Error`]) is printed as it was.
 #[must_use]
 pub fn print(ast: &Ast, map: &SourceMap) -> String {
-    let mut printer = Printer { map, lines: Vec::new(), depth: 0, fresh: true };
+    let mut printer = Printer { map, lines: Vec::new(), depth: 0, fresh: true, kind_width: 0 };
     printer.items(&ast.items, &ast.tail);
     layout::join(&printer.lines)
 }
@@ -32,6 +32,8 @@ struct Printer<'a> {
     depth: usize,
     /// Nothing was printed yet in this block: no blank line is due.
     fresh: bool,
+    /// Columns of the longest first word among the definitions in a row.
+    kind_width: usize,
 }
 
 impl Printer<'_> {
@@ -40,7 +42,14 @@ impl Printer<'_> {
     }
 
     fn items(&mut self, items: &[Item], tail: &[Comment]) {
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
+            let rest = items.get(index..).unwrap_or_default();
+            let after_other = index == 0 || items.get(index - 1).and_then(definition_word).is_none();
+            if after_other || stands_apart(item) {
+                let run = rest.iter().enumerate().take_while(|(at, item)| *at == 0 || !stands_apart(item));
+                let kinds = run.map_while(|(_, item)| definition_word(item));
+                self.kind_width = kinds.map(str::len).max().unwrap_or(0);
+            }
             self.item(item);
         }
         self.comments(tail);
@@ -123,14 +132,8 @@ impl Printer<'_> {
     }
 
     fn define(&self, define: &Define, inner: &mut Inner) -> Vec<Part> {
-        let kind = match define.kind {
-            DefineKind::Interface => "interface",
-            DefineKind::Zone => "zone",
-            DefineKind::Net => "net",
-            DefineKind::Port => "port",
-            DefineKind::Service => "service",
-        };
-        let mut head = vec![Part::word(kind), Part::Word(self.text(define.name)), Part::word("=")];
+        let kind = format!("{:1$}", kind_word(define.kind), self.kind_width);
+        let mut head = vec![Part::Word(kind), Part::Word(self.text(define.name)), Part::word("=")];
         head.extend(set::parts(self.map, &define.value, inner));
         head
     }
@@ -186,4 +189,26 @@ impl Printer<'_> {
             line.comment = Some(text);
         }
     }
+}
+
+const fn kind_word(kind: DefineKind) -> &'static str {
+    match kind {
+        DefineKind::Interface => "interface",
+        DefineKind::Zone => "zone",
+        DefineKind::Net => "net",
+        DefineKind::Port => "port",
+        DefineKind::Service => "service",
+    }
+}
+
+const fn definition_word(item: &Item) -> Option<&'static str> {
+    match &item.kind {
+        ItemKind::Define(define) => Some(kind_word(define.kind)),
+        _ => None,
+    }
+}
+
+/// Whether a blank line stands somewhere above an item.
+fn stands_apart(item: &Item) -> bool {
+    item.trivia.blank_before || item.trivia.before.iter().any(|comment| comment.blank_before)
 }

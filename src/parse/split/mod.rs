@@ -10,6 +10,9 @@ use super::words::{self, STATEMENT_WORDS};
 /// Deepest nesting of braces, blocks and sets together.
 pub const MAX_DEPTH: usize = 64;
 
+/// What stands between words. No other blank does: a no-break space is reported.
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkKind {
@@ -134,7 +137,7 @@ impl<'a> Splitter<'a> {
                 _ => self.statement(),
             }
         }
-        let end = self.text.trim_end().len();
+        let end = self.text.trim_end_matches(BLANK).len();
         while let Some(open) = self.stack.pop() {
             self.fault(FaultKind::Unclosed, open.brace, open.brace + 1, Some((offset(end), offset(end))));
             self.chunk(ChunkKind::Close, end, end);
@@ -175,7 +178,7 @@ impl<'a> Splitter<'a> {
         let start = self.pos;
         self.pos = self.line_end(start);
         let text = self.text.get(start..self.pos).unwrap_or_default();
-        self.chunk(ChunkKind::Comment, start, start + text.trim_end().len());
+        self.chunk(ChunkKind::Comment, start, start + text.trim_end_matches(BLANK).len());
     }
 
     fn close(&mut self) {
@@ -232,7 +235,7 @@ impl<'a> Splitter<'a> {
     fn next_text(&self, from: usize) -> usize {
         let mut at = from;
         loop {
-            let rest = self.text.get(at..).unwrap_or_default().trim_start();
+            let rest = self.text.get(at..).unwrap_or_default().trim_start_matches(BLANK);
             at = self.text.len() - rest.len();
             if !rest.starts_with('#') {
                 return at;
@@ -260,6 +263,6 @@ fn string_length(text: &str) -> (usize, bool) {
     let inside = text.get(1..).unwrap_or_default();
     match inside.find(['"', '\n']) {
         Some(length) if inside.as_bytes().get(length) == Some(&b'"') => (length + 2, true),
-        length => (text.get(..=length.unwrap_or(inside.len())).unwrap_or(text).trim_end().len(), false),
+        length => (text.get(..=length.unwrap_or(inside.len())).unwrap_or(text).trim_end_matches(BLANK).len(), false),
     }
 }

@@ -1,6 +1,6 @@
 //! Where one statement ends: sets, strings, commas, and the `{` of a block.
 
-use super::{Chunk, ChunkKind, FaultKind, MAX_DEPTH, Open, Splitter, offset, string_length};
+use super::{BLANK, Chunk, ChunkKind, FaultKind, MAX_DEPTH, Open, Splitter, offset, string_length};
 use crate::parse::words::{self, BLOCK_WORDS, STATEMENT_WORDS};
 
 /// Where the scan of one statement stands.
@@ -65,7 +65,7 @@ impl<'a> Splitter<'a> {
         if let Some(&brace) = scan.sets.last()
             && !scan.broken
         {
-            let here = offset(self.pos.min(self.text.trim_end().len()));
+            let here = offset(self.pos.min(self.text.trim_end_matches(BLANK).len()));
             self.fault(FaultKind::Unclosed, brace, brace + 1, Some((here, here)));
             scan.broken = true;
         }
@@ -107,7 +107,7 @@ impl<'a> Splitter<'a> {
         let open = !scan.sets.is_empty();
         if !open && scan.prev != "," {
             // A block's `{` may stand on the next line.
-            let rest = self.text.get(self.pos..).unwrap_or_default().trim_start();
+            let rest = self.text.get(self.pos..).unwrap_or_default().trim_start_matches(BLANK);
             let brace = BLOCK_WORDS.contains(&scan.head) && rest.starts_with('{') && self.peek() == Some(b'\n');
             if !brace {
                 return true;

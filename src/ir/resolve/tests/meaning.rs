@@ -309,7 +309,7 @@ fn a_helper_where_translations_are_needs_the_bits() {
 fn labels_have_128_bits() {
     let rule = rule("allow label { 0x10, 0x0/0xff00 }, set label 0x0123456789ABCDEF0000111222");
     assert_eq!(rule.label, Some(vec![bits(0, 0xff00), bits(0x10, u128::MAX)]));
-    assert_eq!(rule.actions.set_label, Some((0x0123_4567_89AB_CDEF_0000_1112_22, u128::MAX)));
+    assert_eq!(rule.actions.set_label, Some((0x01_2345_6789_ABCD_EF00_0011_1222, u128::MAX)));
 }
 
 #[test]
@@ -419,7 +419,8 @@ fn bare_rules_end_in_drop() {
 
 #[test]
 fn a_hundred_thousand_lines_are_few_prefixes() {
-    let drop: String = (0..100_000u32).map(|i| format!("10.{}.{}.{}\n", i >> 16, (i >> 8) & 255, i & 255)).collect();
+    let lines = (0..100_000u32).map(|i| format!("10.{}.{}.{}", i >> 16, (i >> 8) & 255, i & 255));
+    let drop = lines.collect::<Vec<_>>().join("\n");
     let text = "net bad = file \"drop.txt\"\npolicy p on eth0 ingress {\ndrop from bad\ndefault allow\n}";
     let outcome = run_files(&[("t.pol", text), ("drop.txt", &drop)], &super::options());
     assert_eq!(outcome.findings, Vec::<String>::new());

@@ -486,7 +486,7 @@ fn definitions_nest_64_deep_in_any_order() {
             "{found:?}"
         );
     }
-    let groups: String = (0..70).map(|i| format!("group g{i} {{ use g{} }}\n", i + 1)).collect();
+    let groups = (0..70).map(|i| format!("group g{i} {{ use g{} }}\n", i + 1)).collect::<Vec<_>>().concat();
     let found = run(
         &format!("{groups}group g70 {{ drop tcp }}\npolicy p on eth0 ingress {{ use g0\ndefault drop }}"),
         &super::options(),
@@ -498,7 +498,7 @@ fn definitions_nest_64_deep_in_any_order() {
 #[test]
 fn limits_hold() {
     // Each group uses the one below twice: 2^20 rules and more.
-    let groups: String = (0..24).map(|i| format!("group g{i} {{\nuse g{0}\nuse g{0}\n}}\n", i + 1)).collect();
+    let groups = (0..24).map(|i| format!("group g{i} {{\nuse g{0}\nuse g{0}\n}}\n", i + 1)).collect::<Vec<_>>().concat();
     let text = format!("{groups}group g24 {{ drop tcp }}\npolicy p on eth0 ingress {{ use g0\ndefault drop }}");
     let mut map = crate::source::SourceMap::default();
     let mut diags = crate::diag::Diagnostics::default();
