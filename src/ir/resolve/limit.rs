@@ -86,8 +86,7 @@ fn byte_limit(rate: u64, burst: Option<Span>, cx: &mut Cx<'_>) -> Option<Limit> 
             };
             let size = u64::try_from(size).ok().filter(|size| (1..=longest).contains(size));
             if size.is_none() {
-                let finding =
-                    Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("the burst `{text}` is out of range"));
+                let finding = Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("the burst `{text}` is out of range"));
                 cx.report(finding.help(format!("at this rate a burst has 1 to {longest} bytes")));
             }
             size?

@@ -140,7 +140,11 @@ impl<'a> Cx<'a> {
 
     /// Calls `read` for each line of a set's file; comments and blanks are taken off, empty lines left out.
     /// Reports what it returns as errors; `None` if there was one.
-    fn lines(&mut self, file: FileId, mut read: impl FnMut(&'a str, Span) -> Result<(), Box<Diagnostic>>) -> Option<()> {
+    fn lines(
+        &mut self,
+        file: FileId,
+        mut read: impl FnMut(&'a str, Span) -> Result<(), Box<Diagnostic>>,
+    ) -> Option<()> {
         let map: &'a SourceMap = self.map;
         let source = map.file(file)?;
         let (mut offset, mut mistakes) = (source.base, 0usize);

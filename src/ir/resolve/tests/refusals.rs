@@ -498,7 +498,8 @@ fn definitions_nest_64_deep_in_any_order() {
 #[test]
 fn limits_hold() {
     // Each group uses the one below twice: 2^20 rules and more.
-    let groups = (0..24).map(|i| format!("group g{i} {{\nuse g{0}\nuse g{0}\n}}\n", i + 1)).collect::<Vec<_>>().concat();
+    let groups =
+        (0..24).map(|i| format!("group g{i} {{\nuse g{0}\nuse g{0}\n}}\n", i + 1)).collect::<Vec<_>>().concat();
     let text = format!("{groups}group g24 {{ drop tcp }}\npolicy p on eth0 ingress {{ use g0\ndefault drop }}");
     let mut map = crate::source::SourceMap::default();
     let mut diags = crate::diag::Diagnostics::default();
