@@ -43,8 +43,20 @@ def filters(ns):
         text = re.sub(r"installed \d+ sec( used \d+ sec)?( firstused \d+ sec)?", "", text)
         lines = [" ".join(line.split()) for line in text.splitlines()]
         # a prio without filters is listed with a bare line before its filters; one such line per prio is noise
-        found[" ".join(place)] = "\n".join(line for line in lines if line and not re.fullmatch(r"filter .* chain \d+", line))
+        lines = [line for line in lines if line and not re.fullmatch(r"filter .* chain \d+", line)]
+        found[" ".join(place)] = "\n".join(by_chain(lines))
     return found
+
+
+def by_chain(lines):
+    """The dump's filters by the number of their chain: the kernel lists chains in the order of their making, which
+    decides nothing. Within a chain the order is the kernel's own, which is that of the prios."""
+    entries = []
+    for line in lines:
+        if line.startswith("filter "):
+            entries.append((int(re.search(r"\bchain (\d+)", line).group(1)), []))
+        entries[-1][1].append(line)
+    return [line for _, entry in sorted(entries, key=lambda entry: entry[0]) for line in entry]
 
 
 def snapshot(ns):

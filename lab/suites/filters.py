@@ -64,7 +64,9 @@ def compare(path):
 def all_policies():
     """Examples, and the compiler's test policies that have a golden script."""
     found = sorted((Settings.repo / "examples/policies").glob("*.pol"))
-    return found + [path for path in sorted((Settings.repo / "tests/compile").rglob("*.pol")) if path.with_suffix(".tc").exists()]
+    found += [path for path in sorted((Settings.repo / "tests/compile").rglob("*.pol")) if path.with_suffix(".tc").exists()]
+    # scripts for a newer tc than the machine's are compared as text only
+    return [path for path in found if "--iproute2" not in arguments(path)[0]]
 
 
 for _path in all_policies():

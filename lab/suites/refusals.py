@@ -82,21 +82,25 @@ def dummy():
         yield ns
 
 
+# What is loaded stays, so each case leaves out what the later ones must not find.
+HELPER = {"nf_conntrack_ftp", "nf_nat_ftp"}
+
+
 @case("a kernel without flower: exit 4, and no qdisc is left", before_modules=True)
 def no_flower():
-    modules.load(without={"cls_flower", "act_ct", "sch_ingress"})
+    modules.load(without={"cls_flower", "act_ct", "sch_ingress"} | HELPER)
     with dummy() as ns:
         before = state.snapshot(ns)
         apply(ns, UNTRACKED, 4)
         assert state.snapshot(ns) == before, state.snapshot(ns)
-        modules.load(without={"cls_flower", "act_ct"})
+        modules.load(without={"cls_flower", "act_ct"} | HELPER)
         apply(ns, UNTRACKED, 4, "flower")
         assert state.snapshot(ns) == before, state.snapshot(ns)
 
 
 @case("a kernel without act_ct: exit 4 for a tracked policy; the untracked one stays", before_modules=True)
 def no_act_ct():
-    modules.load(without={"act_ct"})
+    modules.load(without={"act_ct"} | HELPER)
     with dummy() as ns:
         before = state.snapshot(ns)
         apply(ns, TRACKED, 4, "act_ct")
@@ -109,7 +113,7 @@ def no_act_ct():
 
 @case("a kernel without the FTP helper: refused in the middle of loading, the old policy stays", before_modules=True)
 def no_helper():
-    modules.load(without={"nf_conntrack_ftp", "nf_nat_ftp"})
+    modules.load(without=HELPER)
     with switch() as net, unchanged(net):
         apply(net.fw, NEW.replace("allow new udp to port 2,", "allow new tcp to port 21, helper ftp,"), 4)
 
