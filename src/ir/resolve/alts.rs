@@ -13,6 +13,9 @@ use crate::field::{Cond, Field};
 use crate::ir::policy::{Alt, Link};
 use crate::source::Span;
 
+/// Conditions, field by field.
+type Sets = Vec<(Field, Vec<Cond>)>;
+
 /// Which IP versions a rule cannot speak of, each with the part of the rule that says so: IPv4, IPv6.
 pub type Excluded = [Option<Span>; 2];
 
@@ -122,7 +125,7 @@ fn ports_have_protocols(draft: &Draft, frames: &Frames, excluded: Excluded, cx: 
 }
 
 /// Conditions on fields that any protocol has.
-fn common(draft: &Draft, link: Option<Link>) -> Vec<(Field, Vec<Cond>)> {
+fn common(draft: &Draft, link: Option<Link>) -> Sets {
     let mut sets = Vec::new();
     if let Some((devices, _)) = draft.arrival.as_ref().filter(|(devices, _)| !devices.negated) {
         let conds = devices.names.iter().map(|name| Cond::exact(Field::InDev, device_value(name)));
@@ -151,7 +154,7 @@ fn common(draft: &Draft, link: Option<Link>) -> Vec<(Field, Vec<Cond>)> {
 }
 
 /// Adds the fewest prefixes that make up the set; nothing where it is everything. The value stands `shift` bits up in the field.
-fn prefix_set(sets: &mut Vec<(Field, Vec<Cond>)>, field: Field, values: Option<&Intervals>, shift: u8) {
+fn prefix_set(sets: &mut Sets, field: Field, values: Option<&Intervals>, shift: u8) {
     let Some(values) = values else { return };
     let bits = field.row().bits - shift;
     if values.list() == [(0, ones(bits))] {
@@ -181,7 +184,7 @@ fn device_value(name: &str) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-fn finish(draft: &Draft, link: Link, mut sets: Vec<(Field, Vec<Cond>)>) -> Alt {
+fn finish(draft: &Draft, link: Link, mut sets: Sets) -> Alt {
     sets.sort_by_key(|(field, _)| *field);
     let vlan = draft.vlan.as_ref().map(|(ids, _)| {
         let numbers = ids.list().iter().flat_map(|(lo, hi)| *lo..=*hi);
@@ -194,46 +197,48 @@ fn finish(draft: &Draft, link: Link, mut sets: Vec<(Field, Vec<Cond>)>) -> Alt {
 
 /// One alternative for all protocols without conditions of their own, one or more for each other protocol.
 fn ip_alternatives(draft: &Draft, link: Link, protocols: Protocols, alts: &mut Vec<Alt>) {
-    let base = common(draft, Some(link));
+    let only = |protocol: u8| (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
     let messages = match link {
         Link::Ip4 => draft.icmp.as_ref().map(|(messages, _)| (ipproto::ICMP, messages)),
         _ => draft.icmp6.as_ref().map(|(messages, _)| (ipproto::ICMPV6, messages)),
     };
-    let proto = |protocol: u8| (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
-    let own = |protocol: u8| {
-        // More than the protocol itself.
-        PORT_PROTOCOLS.contains(&protocol) && transport(draft, protocol, proto(protocol)).len() > 1
-            || messages.is_some_and(|(icmp, _)| icmp == protocol)
-    };
-    let rest = PORT_PROTOCOLS
-        .into_iter()
-        .chain(messages.map(|(icmp, _)| icmp))
-        .filter(|protocol| own(*protocol))
-        .fold(protocols, |rest, protocol| rest.and(Protocols::one(protocol).complement()));
-    if rest == Protocols::ALL {
-        alts.push(finish(draft, link, base.clone()));
-    } else if !rest.is_empty() {
-        let conds = rest.iter().map(|protocol| Cond::exact(Field::IpProto, protocol.into())).collect();
-        alts.push(finish(draft, link, with(&base, vec![(Field::IpProto, conds)])));
+    let mut rest = protocols;
+    let mut products: Vec<(u8, Sets)> = Vec::new();
+    for (protocol, messages) in messages.into_iter().filter(|(icmp, _)| protocols.contains(*icmp)) {
+        rest = rest.and(Protocols::one(protocol).complement());
+        products
+            .extend(message_sets(messages).into_iter().map(|part| (protocol, [vec![only(protocol)], part].concat())));
     }
-    for protocol in protocols.iter().filter(|protocol| !rest.contains(*protocol)) {
-        let proto = proto(protocol);
-        match messages.filter(|(icmp, _)| *icmp == protocol) {
-            Some((_, messages)) => {
-                let parts = message_sets(messages).into_iter();
-                alts.extend(parts.map(|part| finish(draft, link, with(&base, [vec![proto.clone()], part].concat()))));
-            }
-            None => alts.push(finish(draft, link, with(&base, transport(draft, protocol, proto)))),
+    for protocol in PORT_PROTOCOLS.into_iter().filter(|protocol| protocols.contains(*protocol)) {
+        let sets = transport(draft, protocol, only(protocol));
+        // More than the protocol itself.
+        if sets.len() > 1 {
+            rest = rest.and(Protocols::one(protocol).complement());
+            products.push((protocol, sets));
         }
     }
-}
-
-fn with(base: &[(Field, Vec<Cond>)], more: Vec<(Field, Vec<Cond>)>) -> Vec<(Field, Vec<Cond>)> {
-    base.iter().cloned().chain(more).collect()
+    products.sort_by_key(|(protocol, _)| *protocol);
+    if rest == Protocols::ALL {
+        products.insert(0, (0, Vec::new()));
+    } else if !rest.is_empty() {
+        let conds = rest.iter().map(|protocol| Cond::exact(Field::IpProto, protocol.into())).collect();
+        products.insert(0, (0, vec![(Field::IpProto, conds)]));
+    }
+    let base = common(draft, Some(link));
+    let last = products.pop();
+    for (_, mut sets) in products {
+        sets.extend_from_slice(&base);
+        alts.push(finish(draft, link, sets));
+    }
+    // Most rules have but one product, which needs no copy.
+    if let Some((_, mut sets)) = last {
+        sets.extend(base);
+        alts.push(finish(draft, link, sets));
+    }
 }
 
 /// Protocol, ports and flags of TCP, UDP or SCTP.
-fn transport(draft: &Draft, protocol: u8, proto: (Field, Vec<Cond>)) -> Vec<(Field, Vec<Cond>)> {
+fn transport(draft: &Draft, protocol: u8, proto: (Field, Vec<Cond>)) -> Sets {
     let mut sets = vec![proto];
     let service = draft.service.as_ref().and_then(|(service, _)| service.ports_of(protocol));
     let dport = match (draft.dport.as_ref().map(|(ports, _)| ports), service) {
@@ -280,7 +285,7 @@ fn port_conds(lo: u128, hi: u128, masks: bool) -> Vec<Cond> {
 type MessageGroup<'m> = (Vec<(u128, u128)>, &'m Intervals);
 
 /// Type and code conditions: one product for all types with the same codes.
-fn message_sets(messages: &super::icmp::Messages) -> Vec<Vec<(Field, Vec<Cond>)>> {
+fn message_sets(messages: &super::icmp::Messages) -> Vec<Sets> {
     let mut by_codes: BTreeMap<&[(u128, u128)], MessageGroup<'_>> = BTreeMap::new();
     for (kind, codes) in messages {
         let kind = u128::from(*kind);
