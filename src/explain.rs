@@ -28,7 +28,11 @@ mod tests {
         let mut seen = BTreeSet::new();
         for lint in lints() {
             assert!(seen.insert(lint.name), "two lints are called {}", lint.name);
-            assert!(lint.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", lint.name);
+            assert!(
+                lint.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                "{}",
+                lint.name
+            );
             assert!(!lint.doc.trim().is_empty(), "{} has no page", lint.name);
         }
         assert!(!seen.is_empty());

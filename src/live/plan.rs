@@ -1,9 +1,12 @@
 //! What an apply would change, rule by rule.
 //!
 //! A rule of the file is *the same* as a live one if it means the same, wherever it stood; *changed* if only its identity
-//! (its `@id`, or its policy and position) is found; else *new*. What is live and not taken by a rule of the file is *gone*.
+//! (its `@id`, its place between rules that stay, or its policy and position) is found; else *new*. What is live and not
+//! taken by a rule of the file is *gone*.
 
-use std::collections::BTreeMap;
+mod pairs;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::Record;
 use crate::emit::netlink::Live;
@@ -55,6 +58,8 @@ pub struct Row {
     pub change: Change,
     /// The rule; of a gone rule what the record knows, `None` if there is no record.
     pub rule: Option<RuleRef>,
+    /// Which rule, for one without words.
+    pub ident: u32,
     /// What it was before, where that is known and not the same.
     pub before: Option<RuleRef>,
     /// Filters that it becomes.
@@ -89,8 +94,8 @@ pub fn plan(program: &Program, placement: &Placement, live: &Live, record: Optio
     let held = held(live, record);
     let rules: Vec<(usize, &RuleRef)> =
         program.rules.iter().enumerate().filter(|(_, rule)| written(rule.role)).collect();
-    let partners = partners(&rules, &held);
-    let moved = moved(&partners, &held);
+    let partners = pairs::partners(&rules, &held);
+    let moved = pairs::moved(&partners, &held);
 
     let mut rows = Vec::with_capacity(rules.len());
     for (at, (index, rule)) in rules.iter().enumerate() {
@@ -134,7 +139,15 @@ impl Plan {
 fn row(rule: &RuleRef, added: usize, partner: Option<&Held>, moved: bool) -> Row {
     let Some(held) = partner else {
         let counters = Counters::default();
-        return Row { change: Change::New, rule: Some(rule.clone()), before: None, added, removed: 0, counters };
+        return Row {
+            change: Change::New,
+            rule: Some(rule.clone()),
+            ident: rule.ident,
+            before: None,
+            added,
+            removed: 0,
+            counters,
+        };
     };
     let change = match (held.meaning == rule.meaning, moved) {
         (true, false) => Change::Same,
@@ -142,7 +155,15 @@ fn row(rule: &RuleRef, added: usize, partner: Option<&Held>, moved: bool) -> Row
         (false, _) => Change::Changed,
     };
     let before = held.words.filter(|_| change != Change::Same).cloned();
-    Row { change, rule: Some(rule.clone()), before, added, removed: held.filters, counters: held.counters }
+    Row {
+        change,
+        rule: Some(rule.clone()),
+        ident: rule.ident,
+        before,
+        added,
+        removed: held.filters,
+        counters: held.counters,
+    }
 }
 
 /// How many filters each of the Program's rules becomes, over all blocks; entry filters name the Program, not a rule.
@@ -187,85 +208,9 @@ fn held<'a>(live: &Live, record: Option<&'a Record>) -> Vec<Held<'a>> {
     held
 }
 
-/// For each rule of the file the live rule that it takes: by identity and meaning, then by meaning, then by identity.
-fn partners(rules: &[(usize, &RuleRef)], held: &[Held]) -> Vec<Option<usize>> {
-    type Mark = (Role, Option<u32>, Option<u64>);
-    let steps: [fn(Role, u32, u64) -> Mark; 3] = [
-        |role, ident, meaning| (role, Some(ident), Some(meaning)),
-        |role, _, meaning| (role, None, Some(meaning)),
-        |role, ident, _| (role, Some(ident), None),
-    ];
-    let mut taken = vec![false; held.len()];
-    let mut partners = vec![None; rules.len()];
-    for mark in steps {
-        let mut free: BTreeMap<Mark, Vec<usize>> = BTreeMap::new();
-        for (at, held) in held.iter().enumerate().rev().filter(|(at, _)| taken.get(*at) == Some(&false)) {
-            free.entry(mark(held.role, held.ident, held.meaning)).or_default().push(at);
-        }
-        for ((_, rule), partner) in rules.iter().zip(&mut partners).filter(|(_, partner)| partner.is_none()) {
-            let Some(list) = free.get_mut(&mark(rule.role, rule.ident, rule.meaning)) else { continue };
-            // The list is in reverse order, so that the last fitting one is the first that is live.
-            let fits = |at: &usize| {
-                let words = held.get(*at).and_then(|held| held.words);
-                words.is_none_or(|words| words.policy == rule.policy)
-            };
-            let Some(found) = list.iter().rposition(fits) else { continue };
-            let at = list.remove(found);
-            if let Some(taken) = taken.get_mut(at) {
-                *taken = true;
-            }
-            *partner = Some(at);
-        }
-    }
-    partners
-}
-
-/// For each rule of the file whether it stands elsewhere among the rules that stay: those outside the longest run of
-/// partners that is still in order. Where the record does not know the order, nothing is said to have moved.
-fn moved(partners: &[Option<usize>], held: &[Held]) -> Vec<bool> {
-    let order = |at: usize| held.get(at).and_then(|held| held.order);
-    let known: Vec<(usize, usize)> =
-        partners.iter().enumerate().filter_map(|(rule, at)| Some((rule, order((*at)?)?))).collect();
-    let mut moved = vec![false; partners.len()];
-    for (rule, _) in &known {
-        if let Some(flag) = moved.get_mut(*rule) {
-            *flag = true;
-        }
-    }
-    for rule in longest_run(&known) {
-        if let Some(flag) = moved.get_mut(rule) {
-            *flag = false;
-        }
-    }
-    moved
-}
-
-/// Keys of a longest subsequence with rising values.
-fn longest_run(list: &[(usize, usize)]) -> Vec<usize> {
-    // `tops` holds, for each length, the position in `list` with the smallest last value.
-    let mut tops: Vec<usize> = Vec::new();
-    let mut before: Vec<Option<usize>> = Vec::with_capacity(list.len());
-    let value = |at: usize| list.get(at).map(|(_, value)| *value);
-    for at in 0..list.len() {
-        let length = tops.partition_point(|top| value(*top) < value(at));
-        before.push(length.checked_sub(1).and_then(|shorter| tops.get(shorter).copied()));
-        match tops.get_mut(length) {
-            Some(top) => *top = at,
-            None => tops.push(at),
-        }
-    }
-    let mut run = Vec::new();
-    let mut at = tops.last().copied();
-    while let Some(here) = at {
-        run.extend(list.get(here).map(|(key, _)| *key));
-        at = before.get(here).copied().flatten();
-    }
-    run
-}
-
 /// Puts gone rules behind the last rule of their policy; those without words, or of a policy that is gone, at the end.
 fn insert_gone(rows: &mut Vec<Row>, partners: &[Option<usize>], held: &[Held]) {
-    let taken: std::collections::BTreeSet<usize> = partners.iter().flatten().copied().collect();
+    let taken: BTreeSet<usize> = partners.iter().flatten().copied().collect();
     let policy = |row: &Row| row.rule.as_ref().map(|rule| rule.policy.clone());
     let mut behind: BTreeMap<String, usize> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
@@ -276,7 +221,10 @@ fn insert_gone(rows: &mut Vec<Row>, partners: &[Option<usize>], held: &[Held]) {
         let place = gone.words.and_then(|words| behind.get(&words.policy)).copied().unwrap_or(usize::MAX);
         let rule = gone.words.cloned();
         let (removed, counters) = (gone.filters, gone.counters);
-        all.push((place, Row { change: Change::Gone, rule, before: None, added: 0, removed, counters }));
+        all.push((
+            place,
+            Row { change: Change::Gone, rule, ident: gone.ident, before: None, added: 0, removed, counters },
+        ));
     }
     // Stable: a gone rule comes behind the rule at its place.
     all.sort_by_key(|(place, _)| *place);

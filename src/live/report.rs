@@ -76,8 +76,8 @@ const fn sign(change: Change) -> char {
     }
 }
 
-fn words(row: &Row) -> &str {
-    row.rule.as_ref().map_or("a rule that is in no record", |rule| &rule.text)
+fn words(row: &Row) -> String {
+    row.rule.as_ref().map_or_else(|| format!("rule {:08x}, in no record", row.ident), |rule| rule.text.clone())
 }
 
 fn line(out: &mut String, row: &Row, width: usize) -> fmt::Result {
@@ -173,6 +173,7 @@ struct Filters {
 #[derive(Serialize)]
 struct RuleJson<'a> {
     change: &'static str,
+    ident: String,
     rule: Option<Words<'a>>,
     before: Option<Words<'a>>,
     filters_added: usize,
@@ -230,6 +231,7 @@ pub fn json(plan: &Plan) -> serde_json::Result<String> {
             .iter()
             .map(|row| RuleJson {
                 change: rule(row),
+                ident: format!("{:08x}", row.ident),
                 rule: row.rule.as_ref().map(Words::from),
                 before: row.before.as_ref().map(Words::from),
                 filters_added: row.added,

@@ -82,7 +82,10 @@ fn keys(filter: &Filter, say: &mut impl FnMut(String)) {
             _ => true,
         };
         if !fits {
-            say(format!("flower ignores {:?} in a filter of {:#06x} with {:?}", key.field, filter.protocol, filter.keys));
+            say(format!(
+                "flower ignores {:?} in a filter of {:#06x} with {:?}",
+                key.field, filter.protocol, filter.keys
+            ));
         }
         let row = key.field.row();
         let takes = match (key.cond, row.mask) {

@@ -94,12 +94,7 @@ fn sample() -> Policy {
         default: info(8),
         default_allow: false,
     };
-    Policy {
-        attaches: vec![attach],
-        nat_bits: NatBits::default(),
-        nat_bits_used: true,
-        translating: [1, 2].into(),
-    }
+    Policy { attaches: vec![attach], nat_bits: NatBits::default(), nat_bits_used: true, translating: [1, 2].into() }
 }
 
 /// The sample's packets, with what each means.
@@ -133,9 +128,10 @@ fn chains(program: &mut Program) -> impl Iterator<Item = &mut Chain> {
 }
 
 fn commits(program: &mut Program) -> impl Iterator<Item = &mut Commit> {
-    chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions).filter_map(|action| {
-        if let Action::Ct(Ct::Commit(commit), _) = action { Some(commit) } else { None }
-    })
+    chains(program)
+        .flat_map(|chain| &mut chain.filters)
+        .flat_map(|filter| &mut filter.actions)
+        .filter_map(|action| if let Action::Ct(Ct::Commit(commit), _) = action { Some(commit) } else { None })
 }
 
 /// Plants a bug in every place where it fits, one at a time; all that a packet can tell must be told.

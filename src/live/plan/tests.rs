@@ -89,6 +89,32 @@ fn a_rule_that_is_edited_in_place_is_changed() {
 }
 
 #[test]
+fn a_rule_that_is_edited_below_an_inserted_one_is_changed_where_the_record_knows_the_order() {
+    let (old, new) = (["a", "b", "c"], ["x", "a", "y", "c"]);
+    assert_eq!(
+        rows(&old, &new, true),
+        [row(Change::New, "x"), row(Change::Same, "a"), row(Change::Changed, "y"), row(Change::Same, "c")]
+    );
+    let without: Vec<Change> = rows(&old, &new, false).into_iter().map(|(change, _)| change).collect();
+    assert_eq!(without, [Change::New, Change::Same, Change::New, Change::Same, Change::Gone]);
+}
+
+#[test]
+fn an_id_follows_its_rule_wherever_it_goes() {
+    let mark = |rule: &mut RuleRef| {
+        rule.annotations = vec![("id".into(), "web".into())];
+        rule.ident = 99;
+    };
+    let (mut old, mut new) = (program(&["a", "b"]), program(&["a", "x", "y"]));
+    mark(&mut old.rules[1]);
+    mark(&mut new.rules[2]);
+    let record = Record::from(&old);
+    let plan = plan(&new, &Placement::fresh(&new), &live(&old), Some(&record));
+    let changes: Vec<Change> = plan.rows.iter().map(|row| row.change).collect();
+    assert_eq!(changes, [Change::Same, Change::New, Change::Changed]);
+}
+
+#[test]
 fn a_gone_rule_stands_in_its_policy_and_keeps_its_words_only_with_a_record() {
     assert_eq!(rows(&["a", "b"], &["a"], true), [row(Change::Same, "a"), row(Change::Gone, "b")]);
     assert_eq!(rows(&["a", "b"], &["a"], false), [row(Change::Same, "a"), row(Change::Gone, "")]);
