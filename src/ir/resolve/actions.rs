@@ -4,7 +4,7 @@ use super::alts::Excluded;
 use super::draft::Draft;
 use super::rule::{Place, Stage};
 use super::states::{self, STATE_IN_PREFILTER};
-use super::{Cx, catalogue, devices, limit, masked, names, nat, words, zones};
+use super::{Cx, bits, catalogue, devices, limit, names, nat, words, zones};
 use crate::diag::Diagnostic;
 use crate::field::{Cond, Field};
 use crate::ir::policy::{Actions, Helper, Link, NatSide, Out, Rule};
@@ -160,8 +160,8 @@ fn one(
         ActionKind::Nat => {
             cx.translating.extend(zone);
         }
-        ActionKind::SetMark(word) => actions.set_mark = Some(masked::mark(*word, cx)?),
-        ActionKind::SetLabel(word) => actions.set_label = Some(masked::label(*word, cx)?),
+        ActionKind::SetMark(word) => actions.set_mark = Some(bits::mark(*word, cx)?),
+        ActionKind::SetLabel(word) => actions.set_label = Some(bits::label(*word, cx)?),
         ActionKind::CommitForce => actions.force = true,
         ActionKind::CommitZone(word) => {
             let zone = zones::zone(*word, cx)?;

@@ -1,14 +1,11 @@
-//! From a draft to the header alternatives: products of conditions, one per kind of frame and protocol.
-
-use std::collections::BTreeMap;
+//! From a draft to the header alternatives: which kinds of frame a rule speaks of. `products` makes the conditions of each.
 
 use super::draft::{Draft, IMPOSSIBLE_MATCH};
 use super::protocol::{Frames, Protocols};
 use super::service::PORT_PROTOCOLS;
-use super::{Cx, info};
+use super::{Cx, info, products};
 use crate::abi::{eth, ipproto};
 use crate::diag::Diagnostic;
-use crate::field::value::{Intervals, ones, prefixes};
 use crate::field::{Cond, Field};
 use crate::ir::policy::{Alt, Link};
 use crate::source::Span;
@@ -20,11 +17,8 @@ pub type Excluded = [Option<Span>; 2];
 pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>> {
     let frames = frames(draft, cx)?;
     let mut excluded = [None, None];
-    exclude(
-        &mut excluded,
-        [frames.ip4.is_empty(), frames.ip6.is_empty()],
-        draft.frames.as_ref().or(None).map(|(_, span)| *span),
-    );
+    let said = draft.frames.as_ref().map(|(_, span)| *span);
+    exclude(&mut excluded, [frames.ip4.is_empty(), frames.ip6.is_empty()], said);
     for (addrs, span) in [&draft.src, &draft.dst].into_iter().flatten() {
         exclude(&mut excluded, [addrs.v4.is_empty(), addrs.v6.is_empty()], Some(*span));
     }
@@ -46,11 +40,10 @@ pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>>
     let mut alts = Vec::new();
     for (link, protocols, without) in [(Link::Ip4, frames.ip4, excluded[0]), (Link::Ip6, frames.ip6, excluded[1])] {
         if without.is_none() {
-            ip_alternatives(draft, link, protocols, &mut alts);
+            products::ip(draft, link, protocols, &mut alts);
         }
     }
-    let bare = common(draft, None);
-    alts.extend(frames.ether.iter().map(|ethertype| finish(draft, Link::Ether(*ethertype), bare.clone())));
+    alts.extend(frames.ether.iter().map(|ethertype| products::ether(draft, *ethertype)));
     Some(alts)
 }
 
@@ -119,184 +112,6 @@ fn ports_have_protocols(draft: &Draft, frames: &Frames, excluded: Excluded, cx: 
     let example = if words.contains("port") { words } else { format!("port {words}") };
     cx.report(finding.help(format!("name the protocol: `tcp {example}`, or `{{ tcp, udp }} {example}`")));
     None
-}
-
-/// Conditions on fields that any protocol has.
-fn common(draft: &Draft, link: Option<Link>) -> Vec<(Field, Vec<Cond>)> {
-    let mut sets = Vec::new();
-    if let Some((devices, _)) = draft.arrival.as_ref().filter(|(devices, _)| !devices.negated) {
-        let conds = devices.names.iter().map(|name| Cond::exact(Field::InDev, device_value(name)));
-        sets.push((Field::InDev, conds.collect()));
-    }
-    prefix_set(&mut sets, Field::EthSrc, draft.smac.as_ref().map(|(macs, _)| macs), 0);
-    prefix_set(&mut sets, Field::EthDst, draft.dmac.as_ref().map(|(macs, _)| macs), 0);
-    let (src, dst) = (draft.src.as_ref().map(|(addrs, _)| addrs), draft.dst.as_ref().map(|(addrs, _)| addrs));
-    match link {
-        Some(Link::Ip4) => {
-            prefix_set(&mut sets, Field::Ipv4Src, src.map(|addrs| &addrs.v4), 0);
-            prefix_set(&mut sets, Field::Ipv4Dst, dst.map(|addrs| &addrs.v4), 0);
-        }
-        Some(Link::Ip6) => {
-            prefix_set(&mut sets, Field::Ipv6Src, src.map(|addrs| &addrs.v6), 0);
-            prefix_set(&mut sets, Field::Ipv6Dst, dst.map(|addrs| &addrs.v6), 0);
-        }
-        Some(Link::Ether(_)) | None => return sets,
-    }
-    prefix_set(&mut sets, Field::IpTos, draft.dscp.as_ref().map(|(classes, _)| classes), 2);
-    prefix_set(&mut sets, Field::IpTtl, draft.ttl.as_ref().map(|(ttls, _)| ttls), 0);
-    if let Some((pieces, _)) = &draft.fragment {
-        sets.push((Field::IpFlags, super::masked::conditions(pieces)));
-    }
-    sets
-}
-
-/// Adds the fewest prefixes that make up the set; nothing where it is everything. The value stands `shift` bits up in the field.
-fn prefix_set(sets: &mut Vec<(Field, Vec<Cond>)>, field: Field, values: Option<&Intervals>, shift: u8) {
-    let Some(values) = values else { return };
-    let bits = field.row().bits - shift;
-    if values.list() == [(0, ones(bits))] {
-        return;
-    }
-    let mut conds = Vec::with_capacity(values.list().len());
-    for (lo, hi) in values.list() {
-        if lo == hi {
-            conds.push(Cond::Bits { value: lo << shift, mask: ones(bits) << shift });
-        } else {
-            conds.extend(
-                prefixes(*lo, *hi, bits)
-                    .into_iter()
-                    .map(|(value, mask)| Cond::Bits { value: value << shift, mask: mask << shift }),
-            );
-        }
-    }
-    sets.push((field, conds));
-}
-
-/// A device's name as the value of [`Field::InDev`]: 16 bytes, padded with NUL.
-fn device_value(name: &str) -> u128 {
-    let mut bytes = [0u8; 16];
-    for (slot, byte) in bytes.iter_mut().zip(name.bytes()) {
-        *slot = byte;
-    }
-    u128::from_be_bytes(bytes)
-}
-
-fn finish(draft: &Draft, link: Link, mut sets: Vec<(Field, Vec<Cond>)>) -> Alt {
-    sets.sort_by_key(|(field, _)| *field);
-    let vlan = draft.vlan.as_ref().map(|(ids, _)| {
-        let numbers = ids.list().iter().flat_map(|(lo, hi)| *lo..=*hi);
-        numbers.filter_map(|id| u16::try_from(id).ok()).collect()
-    });
-    let not_in = draft.arrival.as_ref().filter(|(devices, _)| devices.negated);
-    let not_in = not_in.map(|(devices, _)| devices.names.iter().cloned().collect()).unwrap_or_default();
-    Alt { link, vlan, not_in, sets }
-}
-
-/// One alternative for all protocols without conditions of their own, one or more for each other protocol.
-fn ip_alternatives(draft: &Draft, link: Link, protocols: Protocols, alts: &mut Vec<Alt>) {
-    let base = common(draft, Some(link));
-    let messages = match link {
-        Link::Ip4 => draft.icmp.as_ref().map(|(messages, _)| (ipproto::ICMP, messages)),
-        _ => draft.icmp6.as_ref().map(|(messages, _)| (ipproto::ICMPV6, messages)),
-    };
-    let proto = |protocol: u8| (Field::IpProto, vec![Cond::exact(Field::IpProto, protocol.into())]);
-    let own = |protocol: u8| {
-        // More than the protocol itself.
-        PORT_PROTOCOLS.contains(&protocol) && transport(draft, protocol, proto(protocol)).len() > 1
-            || messages.is_some_and(|(icmp, _)| icmp == protocol)
-    };
-    let rest = PORT_PROTOCOLS
-        .into_iter()
-        .chain(messages.map(|(icmp, _)| icmp))
-        .filter(|protocol| own(*protocol))
-        .fold(protocols, |rest, protocol| rest.and(Protocols::one(protocol).complement()));
-    if rest == Protocols::ALL {
-        alts.push(finish(draft, link, base.clone()));
-    } else if !rest.is_empty() {
-        let conds = rest.iter().map(|protocol| Cond::exact(Field::IpProto, protocol.into())).collect();
-        alts.push(finish(draft, link, with(&base, vec![(Field::IpProto, conds)])));
-    }
-    for protocol in protocols.iter().filter(|protocol| !rest.contains(*protocol)) {
-        let proto = proto(protocol);
-        match messages.filter(|(icmp, _)| *icmp == protocol) {
-            Some((_, messages)) => {
-                let parts = message_sets(messages).into_iter();
-                alts.extend(parts.map(|part| finish(draft, link, with(&base, [vec![proto.clone()], part].concat()))));
-            }
-            None => alts.push(finish(draft, link, with(&base, transport(draft, protocol, proto)))),
-        }
-    }
-}
-
-fn with(base: &[(Field, Vec<Cond>)], more: Vec<(Field, Vec<Cond>)>) -> Vec<(Field, Vec<Cond>)> {
-    base.iter().cloned().chain(more).collect()
-}
-
-/// Protocol, ports and flags of TCP, UDP or SCTP.
-fn transport(draft: &Draft, protocol: u8, proto: (Field, Vec<Cond>)) -> Vec<(Field, Vec<Cond>)> {
-    let mut sets = vec![proto];
-    let service = draft.service.as_ref().and_then(|(service, _)| service.ports_of(protocol));
-    let dport = match (draft.dport.as_ref().map(|(ports, _)| ports), service) {
-        (Some(asked), Some(service)) => Some(asked.intersect(service)),
-        (asked, service) => asked.or(service).cloned(),
-    };
-    let sport = draft.sport.as_ref().map(|(ports, _)| ports);
-    let (sport, dport) = ports(sport, dport.as_ref());
-    sets.extend(sport.map(|conds| (Field::SrcPort, conds)));
-    sets.extend(dport.map(|conds| (Field::DstPort, conds)));
-    if let Some((pieces, _)) = draft.flags.as_ref().filter(|_| protocol == ipproto::TCP) {
-        sets.push((Field::TcpFlags, super::masked::conditions(pieces)));
-    }
-    sets
-}
-
-/// Conditions on both ports. A filter with a range at one end and a single value at the other matches wrongly on kernels before 2025 (the
-/// flow dissector fills one of the two keys only), so with ports at both ends ranges become masked values, unless there are only ranges.
-/// A range from 0 is no range either: `tc` reads its lowest port as missing (iproute2 6.1, flower_parse_port).
-fn ports(src: Option<&Intervals>, dst: Option<&Intervals>) -> (Option<Vec<Cond>>, Option<Vec<Cond>>) {
-    let whole = |ports: &&Intervals| ports.list() != [(0, ones(16))];
-    let (src, dst) = (src.filter(whole), dst.filter(whole));
-    let ranges = |ports: &Intervals| ports.list().iter().filter(|(lo, hi)| lo != hi && *lo > 0).count();
-    let masks = match (src, dst) {
-        (Some(src), Some(dst)) => {
-            let all = src.list().len() + dst.list().len();
-            let some = ranges(src) + ranges(dst);
-            some > 0 && some < all
-        }
-        _ => false,
-    };
-    let conds = |ports: &Intervals| ports.list().iter().flat_map(|(lo, hi)| port_conds(*lo, *hi, masks)).collect();
-    (src.map(conds), dst.map(conds))
-}
-
-fn port_conds(lo: u128, hi: u128, masks: bool) -> Vec<Cond> {
-    match (u16::try_from(lo), u16::try_from(hi)) {
-        (Ok(lo), Ok(hi)) if lo != hi && lo > 0 && !masks => vec![Cond::Range { lo, hi }],
-        _ => prefixes(lo, hi, 16).into_iter().map(|(value, mask)| Cond::Bits { value, mask }).collect(),
-    }
-}
-
-/// Types with the same codes, and those codes.
-type MessageGroup<'m> = (Vec<(u128, u128)>, &'m Intervals);
-
-/// Type and code conditions: one product for all types with the same codes.
-fn message_sets(messages: &super::icmp::Messages) -> Vec<Vec<(Field, Vec<Cond>)>> {
-    let mut by_codes: BTreeMap<&[(u128, u128)], MessageGroup<'_>> = BTreeMap::new();
-    for (kind, codes) in messages {
-        let kind = u128::from(*kind);
-        by_codes.entry(codes.list()).or_insert_with(|| (Vec::new(), codes)).0.push((kind, kind));
-    }
-    let mut products: Vec<_> = by_codes
-        .into_values()
-        .map(|(types, codes)| {
-            let mut sets = Vec::new();
-            prefix_set(&mut sets, Field::IcmpType, Some(&Intervals::new(types)), 0);
-            prefix_set(&mut sets, Field::IcmpCode, Some(codes), 0);
-            sets
-        })
-        .collect();
-    products.sort();
-    products
 }
 
 /// Whether the alternative can match nothing but ARP, or nothing but neighbour discovery and MLD.

@@ -1,9 +1,9 @@
 //! From the syntax tree to the [`Policy`]: names are looked up, sets worked out, values checked, prerequisites added.
 //!
-//! 1. [`names`]: all definitions, in any order, each worked out once.
+//! 1. [`collect`], [`names`]: all definitions, in any order, each worked out once.
 //! 2. [`header`]: what each policy stands on; [`flatten`]: its rules with groups in place.
 //! 3. [`rule`]: each rule's matches ([`matches`], gathered in a [`draft`]) and actions ([`actions`], [`nat`]), then the
-//!    header alternatives that it becomes ([`alts`]).
+//!    header alternatives that it becomes ([`alts`], [`products`]).
 //! 4. [`checks`]: what only shows when a policy's rules stand side by side.
 //!
 //! Nothing stops at the first mistake. What is `None` was reported where it stands, and whatever depends on it stays silent.
@@ -11,8 +11,10 @@
 mod actions;
 mod address;
 mod alts;
+mod bits;
 mod catalogue;
 mod checks;
+mod collect;
 mod devices;
 mod draft;
 mod flatten;
@@ -25,6 +27,7 @@ mod matches;
 mod names;
 mod nat;
 mod number;
+mod products;
 mod protocol;
 mod reserve;
 mod rule;
@@ -80,7 +83,9 @@ pub struct Addresses {
 pub const LINTS: &[&[&Lint]] = &[
     actions::LINTS,
     address::LINTS,
+    bits::LINTS,
     checks::LINTS,
+    collect::LINTS,
     devices::LINTS,
     draft::LINTS,
     flatten::LINTS,
@@ -175,7 +180,7 @@ impl<'a> Cx<'a> {
 /// Works out what the files mean. Every mistake is reported into `diags`; where there is an error, the policy returned
 /// lacks the parts at fault and must not be used.
 pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Diagnostics) -> Policy {
-    let names = names::collect(asts, map, diags);
+    let names = collect::collect(asts, map, diags);
     let mut cx = Cx { map, options, diags, names, marks: Marks::default(), translating: BTreeSet::new() };
     names::evaluate_all(&mut cx);
     reserve::read(asts, &mut cx);

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::address::{self, Addrs, Nets};
+use super::address::{Addrs, Nets};
 use super::devices::{self, Devices};
-use super::number::{self, PORTS};
+use super::number::PORTS;
 use super::service::{ServiceSet, Services};
 use super::{Cx, catalogue, sets, words, zones};
-use crate::diag::{Diagnostic, Diagnostics};
+use crate::diag::Diagnostic;
 use crate::field::value::Intervals;
-use crate::parse::ast::{Ast, Block, Define, DefineKind, Item, ItemKind, Set};
-use crate::parse::lints::{NESTED_TOO_DEEP, TOO_MANY_ERRORS};
-use crate::source::{SourceMap, Span};
+use crate::parse::ast::{Block, DefineKind, Set};
+use crate::parse::lints::NESTED_TOO_DEEP;
+use crate::source::Span;
 
 crate::declare_lints! {
     /// A name that nothing defines.
@@ -20,15 +20,6 @@ crate::declare_lints! {
         "A word is no word of the language, no built-in name, and no definition of the file or its includes gives it a meaning. Names are \
          per kind: a net and a zone may share a name, and a net's name means nothing where a port is needed.\n\nExample:\n\n    \
          net office = 10.0.0.0/24\n    allow from ofice\n\nRemedy: correct the spelling, or add the definition.";
-    /// Two definitions of one name.
-    pub DUPLICATE_NAME: Error = "duplicate-name", "two definitions of one name",
-        "Within one kind (nets, ports, services, zones, interfaces, groups, policies) a name stands for one thing, over all included files.\n\n\
-         Example:\n\n    zone edge = 7\n    zone edge = 8\n\nRemedy: rename one of them, or delete it.";
-    /// A name that is a word of the language, or that reads like a value.
-    pub RESERVED_NAME: Error = "reserved-name", "a name that the language itself uses",
-        "Nets, ports, services, zones and interfaces may not be called like a word of the language, nor like a number or an address: the \
-         rule that uses it would read as something else. Policies and groups may.\n\nExample:\n\n    net new = 10.0.0.0/24\n\n\
-         Remedy: choose another name.";
     /// A definition that contains itself.
     pub CYCLIC_DEFINITION: Error = "cyclic-definition", "a definition that contains itself",
         "Sets and groups may name others, but not in a circle.\n\nExample:\n\n    net a = { b, 10.0.0.0/8 }\n    net b = a\n\n\
@@ -68,27 +59,42 @@ pub enum Found {
     Value(Rc<Value>),
 }
 
-enum State {
+/// How far a definition has been worked out.
+pub enum State {
+    /// Not yet.
     Waiting,
+    /// It is being worked out.
     Running,
+    /// What it stands for; `None` where it has a mistake.
     Done(Option<Rc<Value>>),
 }
 
-struct Def<'a> {
-    kind: DefineKind,
-    name: &'a str,
-    span: Span,
-    set: Option<&'a Set>,
-    state: State,
-    height: usize,
-    used: bool,
-    own: bool,
-    // Its name is taken or reserved: its value is checked all the same.
-    spoilt: bool,
+/// A definition.
+pub struct Def<'a> {
+    /// Which kind of name.
+    pub kind: DefineKind,
+    /// The name.
+    pub name: &'a str,
+    /// Where the name stands.
+    pub span: Span,
+    /// What was written; `None` where it could not be read.
+    pub set: Option<&'a Set>,
+    /// How far it has been worked out.
+    pub state: State,
+    /// How many definitions it nests, itself included.
+    pub height: usize,
+    /// Something names it.
+    pub used: bool,
+    /// It stands in the entry file.
+    pub own: bool,
+    /// Its name is taken or reserved, or the statement is broken: its value is checked all the same, and its uses stay silent.
+    pub spoilt: bool,
 }
 
 impl<'a> Def<'a> {
-    fn new(kind: DefineKind, name: &'a str, span: Span, set: Option<&'a Set>) -> Self {
+    /// One that nothing is known of yet.
+    #[must_use]
+    pub fn new(kind: DefineKind, name: &'a str, span: Span, set: Option<&'a Set>) -> Self {
         Self { kind, name, span, set, state: State::Waiting, height: 0, used: false, own: false, spoilt: false }
     }
 }
@@ -98,17 +104,23 @@ impl<'a> Def<'a> {
 pub struct Group<'a> {
     /// Name and rules; `None` where it could not be read.
     pub block: Option<&'a Block>,
-    span: Span,
-    used: bool,
-    own: bool,
+    /// Where the name stands.
+    pub span: Span,
+    /// Something uses it.
+    pub used: bool,
+    /// It stands in the entry file.
+    pub own: bool,
 }
 
 /// All names of a run.
 #[derive(Default)]
 pub struct Names<'a> {
-    defs: Vec<Def<'a>>,
-    index: BTreeMap<(DefineKind, &'a str), usize>,
-    groups: BTreeMap<&'a str, Group<'a>>,
+    /// Definitions, in the order of the files.
+    pub defs: Vec<Def<'a>>,
+    /// Those that names stand for, as indices.
+    pub index: BTreeMap<(DefineKind, &'a str), usize>,
+    /// Groups.
+    pub groups: BTreeMap<&'a str, Group<'a>>,
     // Definitions being worked out: which, where they were named, and the height below them so far.
     running: Vec<(usize, Span, usize)>,
     /// An include could not be loaded: any name may have been defined there, so unknown ones are not reported.
@@ -117,7 +129,8 @@ pub struct Names<'a> {
     pub has_rules: bool,
 }
 
-const KINDS: [(&str, DefineKind); 5] = [
+/// The kinds of definition by their words.
+pub const KINDS: [(&str, DefineKind); 5] = [
     ("interface", DefineKind::Interface),
     ("zone", DefineKind::Zone),
     ("net", DefineKind::Net),
@@ -129,94 +142,6 @@ const KINDS: [(&str, DefineKind); 5] = [
 #[must_use]
 pub fn noun(kind: DefineKind) -> &'static str {
     KINDS.iter().find(|(_, known)| *known == kind).map_or("name", |(noun, _)| noun)
-}
-
-/// Gathers all names of the files; reports duplicate and reserved ones.
-pub fn collect<'a>(asts: &'a [Ast], map: &'a SourceMap, diags: &mut Diagnostics) -> Names<'a> {
-    // After too many mistakes of form the rest of a file was not read.
-    let blind = diags.list().iter().any(|finding| std::ptr::eq(finding.lint, &raw const TOO_MANY_ERRORS));
-    let mut names = Names { blind, ..Names::default() };
-    let mut policies: BTreeMap<&str, Span> = BTreeMap::new();
-    for (number, ast) in asts.iter().enumerate() {
-        for item in &ast.items {
-            match &item.kind {
-                ItemKind::Include(path) => {
-                    names.blind |= diags.list().iter().any(|finding| finding.primary.span == *path);
-                }
-                ItemKind::Define(define) => names.define(define, number == 0, map, diags),
-                ItemKind::Group(block) => names.group(block, number == 0, map, diags),
-                ItemKind::Policy(policy) => {
-                    names.has_rules = true;
-                    let name = map.text(policy.block.name);
-                    if let Some(first) = policies.get(name) {
-                        diags.push(duplicate("policy", name, policy.block.name, *first));
-                    } else {
-                        policies.insert(name, policy.block.name);
-                    }
-                }
-                ItemKind::Rule(_) | ItemKind::Use(_) | ItemKind::Prefilter(_) => names.has_rules = true,
-                ItemKind::Error => names.broken(item, map),
-                ItemKind::ReserveMark(_) | ItemKind::Default(_) => {}
-            }
-        }
-    }
-    names
-}
-
-fn duplicate(noun: &str, name: &str, span: Span, first: Span) -> Diagnostic {
-    Diagnostic::new(&DUPLICATE_NAME, span, format!("a second {noun} called `{name}`"))
-        .because(first, "the first is here")
-        .help("rename one of them, or delete it")
-}
-
-impl<'a> Names<'a> {
-    fn define(&mut self, define: &'a Define, own: bool, map: &'a SourceMap, diags: &mut Diagnostics) {
-        let (kind, name) = (define.kind, map.text(define.name));
-        let def = Def { own, ..Def::new(kind, name, define.name, Some(&define.value)) };
-        let mut spoilt = false;
-        let like_a_value = number::number(name).is_some() || address::looks_like_address(name);
-        if words::is_word(name) || like_a_value {
-            spoilt = true;
-            let why = if like_a_value { "reads like a value" } else { "is a word of the language" };
-            let message = format!("`{name}` cannot be the name of a {}: it {why}", noun(kind));
-            diags.push(Diagnostic::new(&RESERVED_NAME, define.name, message).help("choose another name"));
-        } else if let Some(first) = self.index.get(&(kind, name)).and_then(|index| self.defs.get(*index)) {
-            diags.push(duplicate(noun(kind), name, define.name, first.span));
-            // Kept for its value's mistakes only.
-            self.defs.push(Def { spoilt: true, used: true, ..def });
-            return;
-        }
-        self.index.insert((kind, name), self.defs.len());
-        self.defs.push(Def { spoilt, used: spoilt, ..def });
-    }
-
-    fn group(&mut self, block: &'a Block, own: bool, map: &'a SourceMap, diags: &mut Diagnostics) {
-        let name = map.text(block.name);
-        if let Some(first) = self.groups.get(name) {
-            diags.push(duplicate("group", name, block.name, first.span));
-        } else {
-            self.groups.insert(name, Group { block: Some(block), span: block.name, used: false, own });
-        }
-    }
-
-    /// A statement that could not be read: if it was to define a name, that name's uses stay silent.
-    fn broken(&mut self, item: &Item, map: &'a SourceMap) {
-        let mut tokens = map
-            .text(item.span)
-            .split(|c: char| c.is_whitespace() || matches!(c, '=' | '{' | ';'))
-            .filter(|t| !t.is_empty());
-        let (Some(word), Some(name)) = (tokens.next(), tokens.next()) else { return };
-        if word == "group" {
-            self.groups.entry(name).or_insert(Group { block: None, span: item.span, used: true, own: false });
-        } else if word == "include" {
-            self.blind = true;
-        } else if let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == word)
-            && !self.index.contains_key(&(*kind, name))
-        {
-            self.index.insert((*kind, name), self.defs.len());
-            self.defs.push(Def { spoilt: true, used: true, ..Def::new(*kind, name, item.span, None) });
-        }
-    }
 }
 
 /// Works out every definition, so that mistakes of unused ones are found too.

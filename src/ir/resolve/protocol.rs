@@ -66,7 +66,12 @@ impl Protocols {
 
     /// The protocols, lowest first.
     pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..=255).filter(move |protocol| self.contains(*protocol))
+        [(0u8, self.0[0]), (128, self.0[1])].into_iter().flat_map(|(base, word)| {
+            // Each step takes the lowest bit out.
+            std::iter::successors(Some(word), |word| Some(word & word.wrapping_sub(1)))
+                .take_while(|word| *word != 0)
+                .filter_map(move |word| u8::try_from(word.trailing_zeros()).ok().map(|bit| base + bit))
+        })
     }
 }
 
