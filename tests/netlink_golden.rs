@@ -51,7 +51,7 @@ mod golden {
     }
 
     fn put(chain: &Chain, role: Role, filter: &Filter) -> Request {
-        let rule = RuleRef {
+        let origin = RuleRef {
             policy: String::new(),
             position: 1,
             text: String::new(),
@@ -61,7 +61,7 @@ mod golden {
             meaning: 2,
             place: String::new(),
         };
-        let program = Program { attaches: Vec::new(), rules: vec![rule], digest: 9 };
+        let program = Program { attaches: Vec::new(), rules: vec![origin], digest: 9 };
         let links = BTreeMap::from([("lo".to_owned(), 1)]);
         let slot = Slot { block: BLOCK, chain, number: chain_number(1, chain.index), filter };
         message::new_filter(slot, &program, Context { generation: 1, links: &links }).unwrap()
@@ -79,8 +79,36 @@ mod golden {
         ip(vec![Action::Ct(Ct::Commit(what), Control::Pipe), PASS])
     }
 
+    fn v4(text: &str) -> std::net::Ipv4Addr {
+        text.parse().unwrap()
+    }
+
+    fn v6(text: &str) -> std::net::Ipv6Addr {
+        text.parse().unwrap()
+    }
+
+    fn label() -> u128 {
+        u128::from_le_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
+    }
+
     fn ours() -> BTreeMap<&'static str, Request> {
+        let all = [qdiscs_and_control(), conntrack(), other_actions(), keys_of_protocols(), other_keys()];
+        all.into_iter().flatten().collect()
+    }
+
+    fn qdiscs_and_control() -> Vec<(&'static str, Request)> {
         let blocks = DeviceBlocks { device: "lo".to_owned(), ingress: BLOCK, egress: BLOCK + 1 };
+        vec![
+            ("clsact", message::new_clsact(1, &blocks)),
+            ("clsact-gone", message::del_clsact(1)),
+            ("flush", message::flush_chain(BLOCK, 65537)),
+            ("gact-drop", filter(eth::P_ALL, 9, 1, Vec::new(), vec![DROP])),
+            ("gact-pass", filter(eth::P_IP, 3, 5, Vec::new(), vec![PASS])),
+            ("gact-continue", filter(eth::P_IP, 3, 5, Vec::new(), vec![Action::Gact(Control::Continue)])),
+        ]
+    }
+
+    fn conntrack() -> Vec<(&'static str, Request)> {
         let track = |nat| Ct::Track { zone: 7, nat };
         let entry = Filter {
             prio: 2,
@@ -90,8 +118,6 @@ mod golden {
             actions: vec![Action::Ct(track(true), Control::Pipe), Action::Gact(Control::Goto(1))],
             rule: 0,
         };
-        let v4 = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap();
-        let v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap();
         let snat = CtNat {
             side: NatSide::Source,
             addr: NatAddr::V4(v4("192.0.2.1"), v4("192.0.2.9")),
@@ -102,134 +128,84 @@ mod golden {
             addr: NatAddr::V6(v6("2001:db8::1"), v6("2001:db8::9")),
             ports: Some((80, 81)),
         };
-        let bytes = |rate, burst| Limit::Bytes { rate, burst };
-        let label = u128::from_le_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
-        let tcp = all(Field::IpProto, ipproto::TCP.into());
-        BTreeMap::from([
-            ("clsact", message::new_clsact(1, &blocks)),
-            ("clsact-gone", message::del_clsact(1)),
-            ("flush", message::flush_chain(BLOCK, 65537)),
-            ("gact-drop", filter(eth::P_ALL, 9, 1, Vec::new(), vec![DROP])),
-            ("gact-pass", filter(eth::P_IP, 3, 5, Vec::new(), vec![PASS])),
-            ("gact-continue", filter(eth::P_IP, 3, 5, Vec::new(), vec![Action::Gact(Control::Continue)])),
+        let dnat = Action::Ct(Ct::Commit(Commit { nat: Some(dnat), ..commit() }), Control::Pipe);
+        let stored =
+            Commit { zone: 65535, force: true, mark: Some((1, 0xff)), label: Some((label(), u128::MAX)), ..commit() };
+        vec![
             ("entry", put(&Chain { index: 0, title: String::new(), filters: Vec::new() }, Role::Entry, &entry)),
             ("ct-goto", ip(vec![Action::Ct(track(false), Control::Goto(2))])),
             ("ct-clear", ip(vec![Action::Ct(Ct::Clear, Control::Pipe), PASS])),
-            (
-                "ct-commit",
-                ct(Commit {
-                    zone: 65535,
-                    force: true,
-                    mark: Some((1, 0xff)),
-                    label: Some((label, u128::MAX)),
-                    ..commit()
-                }),
-            ),
+            ("ct-commit", ct(stored)),
             ("ct-snat", ct(Commit { nat: Some(snat), ..commit() })),
-            (
-                "ct-dnat6",
-                filter(
-                    eth::P_IPV6,
-                    3,
-                    1,
-                    Vec::new(),
-                    vec![Action::Ct(Ct::Commit(Commit { nat: Some(dnat), ..commit() }), Control::Pipe), PASS],
-                ),
-            ),
+            ("ct-dnat6", filter(eth::P_IPV6, 3, 1, Vec::new(), vec![dnat, PASS])),
+        ]
+    }
+
+    fn other_actions() -> Vec<(&'static str, Request)> {
+        let bytes = |rate, burst| Limit::Bytes { rate, burst };
+        vec![
             ("redirect", ip(vec![mirred(false, false), mirred(true, true)])),
             ("mirror-in", ip(vec![mirred(true, false), mirred(false, true)])),
             ("police-bytes", ip(vec![police(bytes(1_250_000, 65536), Control::Pipe), PASS])),
             ("police-slow", ip(vec![police(bytes(1001, 3000), Control::Continue)])),
             ("police-fast", ip(vec![police(bytes(12_500_000_000, 1 << 20), Control::Pipe), PASS])),
             ("police-packets", ip(vec![police(Limit::Packets { rate: 20000, burst: 200 }, Control::Pipe), PASS])),
-            (
-                "tcp",
-                drop(
-                    eth::P_IP,
-                    vec![
-                        tcp,
-                        bits(Field::Ipv4Src, 10 << 24, 0xff << 24),
-                        all(Field::Ipv4Dst, u32::from(v4("192.0.2.1")).into()),
-                        bits(Field::SrcPort, 0x8000, 0xfff0),
-                        all(Field::DstPort, 80),
-                        bits(Field::TcpFlags, 2, 0x12),
-                    ],
-                ),
-            ),
-            (
-                "udp-range",
-                drop(
-                    eth::P_IPV6,
-                    vec![
-                        all(Field::IpProto, ipproto::UDP.into()),
-                        bits(Field::Ipv6Src, u128::from(v6("2001:db8::")), u128::MAX << 96),
-                        all(Field::Ipv6Dst, u128::from(v6("2001:db8::1"))),
-                        all(Field::SrcPort, 53),
-                        range(Field::DstPort, 1024, 65535),
-                    ],
-                ),
-            ),
-            (
-                "sctp",
-                drop(
-                    eth::P_IP,
-                    vec![
-                        all(Field::IpProto, ipproto::SCTP.into()),
-                        all(Field::SrcPort, 9),
-                        bits(Field::DstPort, 0x100, 0xff00),
-                    ],
-                ),
-            ),
-            (
-                "icmp",
-                drop(
-                    eth::P_IP,
-                    vec![all(Field::IpProto, ipproto::ICMP.into()), all(Field::IcmpType, 3), all(Field::IcmpCode, 4)],
-                ),
-            ),
-            (
-                "icmp6",
-                drop(eth::P_IPV6, vec![all(Field::IpProto, ipproto::ICMPV6.into()), bits(Field::IcmpType, 132, 254)]),
-            ),
-            (
-                "link",
-                drop(
-                    eth::P_ALL,
-                    vec![
-                        all(Field::InDev, u128::from_be_bytes(*b"eth0\0\0\0\0\0\0\0\0\0\0\0\0")),
-                        bits(Field::EthSrc, 0x0200_0000_0001, 0xffff_ff00_0000),
-                        all(Field::EthDst, 0x0102_0304_0506),
-                    ],
-                ),
-            ),
-            (
-                "vlan",
-                drop(
-                    eth::P_8021Q,
-                    vec![
-                        all(Field::VlanId, 100),
-                        all(Field::VlanEthType, eth::P_IP.into()),
-                        bits(Field::Ipv4Src, 10 << 24, 0xff << 24),
-                    ],
-                ),
-            ),
-            (
-                "header",
-                drop(eth::P_IP, vec![bits(Field::IpTos, 0x20, 0xfc), all(Field::IpTtl, 1), bits(Field::IpFlags, 1, 3)]),
-            ),
-            (
-                "ct-keys",
-                drop(
-                    eth::P_IP,
-                    vec![
-                        bits(Field::CtState, 1 | 8, 1 | 2 | 8 | 16),
-                        all(Field::CtZone, 7),
-                        bits(Field::CtMark, 1, 0xff),
-                        bits(Field::CtLabel, label & u128::from(u64::MAX), u64::MAX.into()),
-                    ],
-                ),
-            ),
-        ])
+        ]
+    }
+
+    fn keys_of_protocols() -> Vec<(&'static str, Request)> {
+        let proto = |number: u8| all(Field::IpProto, number.into());
+        let tcp = vec![
+            proto(ipproto::TCP),
+            bits(Field::Ipv4Src, 10 << 24, 0xff << 24),
+            all(Field::Ipv4Dst, u32::from(v4("192.0.2.1")).into()),
+            bits(Field::SrcPort, 0x8000, 0xfff0),
+            all(Field::DstPort, 80),
+            bits(Field::TcpFlags, 2, 0x12),
+        ];
+        let udp = vec![
+            proto(ipproto::UDP),
+            bits(Field::Ipv6Src, u128::from(v6("2001:db8::")), u128::MAX << 96),
+            all(Field::Ipv6Dst, u128::from(v6("2001:db8::1"))),
+            all(Field::SrcPort, 53),
+            range(Field::DstPort, 1024, 65535),
+        ];
+        let sctp = vec![proto(ipproto::SCTP), all(Field::SrcPort, 9), bits(Field::DstPort, 0x100, 0xff00)];
+        let icmp = vec![proto(ipproto::ICMP), all(Field::IcmpType, 3), all(Field::IcmpCode, 4)];
+        let icmp6 = vec![proto(ipproto::ICMPV6), bits(Field::IcmpType, 132, 254)];
+        vec![
+            ("tcp", drop(eth::P_IP, tcp)),
+            ("udp-range", drop(eth::P_IPV6, udp)),
+            ("sctp", drop(eth::P_IP, sctp)),
+            ("icmp", drop(eth::P_IP, icmp)),
+            ("icmp6", drop(eth::P_IPV6, icmp6)),
+        ]
+    }
+
+    fn other_keys() -> Vec<(&'static str, Request)> {
+        let link = vec![
+            all(Field::InDev, u128::from_be_bytes(*b"eth0\0\0\0\0\0\0\0\0\0\0\0\0")),
+            bits(Field::EthSrc, 0x0200_0000_0001, 0xffff_ff00_0000),
+            all(Field::EthDst, 0x0102_0304_0506),
+        ];
+        let vlan = vec![
+            all(Field::VlanId, 100),
+            all(Field::VlanEthType, eth::P_IP.into()),
+            bits(Field::Ipv4Src, 10 << 24, 0xff << 24),
+        ];
+        let header = vec![bits(Field::IpTos, 0x20, 0xfc), all(Field::IpTtl, 1), bits(Field::IpFlags, 1, 3)];
+        let state = vec![
+            bits(Field::CtState, 1 | 8, 1 | 2 | 8 | 16),
+            all(Field::CtZone, 7),
+            bits(Field::CtMark, 1, 0xff),
+            bits(Field::CtLabel, label() & u128::from(u64::MAX), u64::MAX.into()),
+        ];
+        vec![
+            ("link", drop(eth::P_ALL, link)),
+            ("vlan", drop(eth::P_8021Q, vlan)),
+            ("header", drop(eth::P_IP, header)),
+            ("ct-keys", drop(eth::P_IP, state)),
+        ]
     }
 
     /// Every attribute as its path (numbers with their flags) and payload.
@@ -277,7 +253,8 @@ mod golden {
     }
 
     fn show(tree: &BTreeSet<(Vec<u16>, Vec<u8>)>) -> String {
-        tree.iter().map(|(path, value)| format!("  {path:?} {}\n", hex(value))).collect()
+        let lines: Vec<String> = tree.iter().map(|(path, value)| format!("  {path:?} {}", hex(value))).collect();
+        lines.join("\n")
     }
 
     #[test]
@@ -286,7 +263,7 @@ mod golden {
         let text = include_str!("netlink/iproute2.txt");
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let mut seen = BTreeSet::new();
-        let mut wrong = String::new();
+        let mut wrong = Vec::new();
         for pair in lines.chunks(2) {
             let (name, command) = pair[0].split_once(' ').unwrap();
             assert!(!pair[1].is_empty(), "{name}: tc sent nothing");
@@ -301,15 +278,12 @@ mod golden {
             if mine != theirs {
                 let only_ours = mine.difference(&theirs).cloned().collect();
                 let only_theirs = theirs.difference(&mine).cloned().collect();
-                wrong += &format!(
-                    "{name}: tc {command}\n only ours\n{} only iproute2\n{}",
-                    show(&only_ours),
-                    show(&only_theirs)
-                );
+                let (ours, theirs) = (show(&only_ours), show(&only_theirs));
+                wrong.push(format!("{name}: tc {command}\n only ours\n{ours}\n only iproute2\n{theirs}"));
             }
             seen.insert(name.to_owned());
         }
-        assert!(wrong.is_empty(), "{wrong}");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         assert_eq!(seen.len(), ours.len(), "every message of ours has its command in cases.txt");
     }
 }

@@ -1,17 +1,24 @@
 //! Apply, read back, switch, fail and remove on a real kernel: hand-made Programs, each test in a network namespace of its own.
 //!
-//! Runs only where `CTPOLICY_LAB` is set (`lab/run --shell 'CTPOLICY_LAB=1 PATH/TO/netlink_lab --test-threads=1'`): it takes
-//! root, act_ct and flower, and one test takes modules out of the kernel.
+//! These run only where `CTPOLICY_LAB` is set (`lab/run --shell 'CTPOLICY_LAB=1 PATH/TO/netlink_lab --test-threads=1'`): they
+//! take root, act_ct and flower, and one takes modules out of the kernel. What such a kernel held once is kept in
+//! `tests/netlink/kernel.txt`, so that the comparison itself is tested everywhere.
 
 #[cfg(test)]
 mod lab {
+    use std::collections::BTreeMap;
     use std::process::Command;
 
     use ctpolicy::abi::{eth, ipproto};
+    use ctpolicy::emit::netlink::action::Context;
+    use ctpolicy::emit::netlink::compare::hex;
+    use ctpolicy::emit::netlink::live::{LiveBlock, LiveFilter};
+    use ctpolicy::emit::netlink::load::{Part, differences};
+    use ctpolicy::emit::netlink::socket::Socket;
     use ctpolicy::emit::netlink::{ApplyError, ApplyOptions, Outcome, Receipt, Session};
     use ctpolicy::emit::program::{
-        Action, Attached, BLOCK_BASE, Chain, Commit, Control, Ct, CtHelper, CtNat, Filter, Mirred, NatAddr, Police,
-        Program, Role, RuleRef,
+        Action, Attached, BLOCK_BASE, Chain, Commit, Control, Ct, CtHelper, CtNat, Filter, Mirred, NatAddr, Placement,
+        Police, Program, Role, RuleRef,
     };
     use ctpolicy::field::{Cond, Field, Key};
     use ctpolicy::ir::policy::{Hook, Limit, NatSide};
@@ -234,13 +241,91 @@ mod lab {
         (100..).zip(lists).map(|(prio, actions)| filter(prio, 1, eth::P_IP, Vec::new(), actions)).collect()
     }
 
+    fn everything() -> Program {
+        let filters = every_key().into_iter().chain(every_action()).collect();
+        program(1, vec![attached(&["eth0", "eth1"], Hook::Ingress, filters)])
+    }
+
+    /// What a 6.12.117 kernel held of [`everything`]: `held` lines of `everything_reads_back_as_it_was_sent`, run in the lab
+    /// with `CTPOLICY_LAB_DUMP=1`, where `eth2` was device 10.
+    fn held_by_the_kernel() -> LiveBlock {
+        let bytes = |text: &str| -> Vec<u8> {
+            (2..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+        };
+        let filters = include_str!("netlink/kernel.txt").lines().map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            LiveFilter {
+                chain: words[1].parse().unwrap(),
+                prio: words[2].parse().unwrap(),
+                protocol: words[3].parse().unwrap(),
+                handle: words[4].parse().unwrap(),
+                attrs: bytes(words[5]),
+            }
+        });
+        LiveBlock { filters: filters.collect() }
+    }
+
+    fn compare(block: LiveBlock) -> Vec<String> {
+        let program = everything();
+        let placement = Placement::fresh(&program);
+        let links = BTreeMap::from([("eth2".to_owned(), 10)]);
+        let context = Context { generation: 1, links: &links };
+        let held = BTreeMap::from([(placement.blocks[0][0], block)]);
+        differences(&program, &placement, context, Part::Everything, &held).unwrap()
+    }
+
+    #[test]
+    fn what_a_kernel_held_is_what_was_sent() {
+        assert_eq!(compare(held_by_the_kernel()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_difference_goes_unseen() {
+        let whole = held_by_the_kernel();
+        for at in 0..whole.filters.len() {
+            let place = format!("prio {} ", whole.filters[at].prio);
+            let mut less = whole.clone();
+            less.filters.remove(at);
+            assert!(compare(less).concat().contains("is missing"), "{place}");
+            let mut more = whole.clone();
+            more.filters.push(LiveFilter { handle: 99, ..whole.filters[at].clone() });
+            assert!(compare(more).concat().contains("nobody asked"), "{place}");
+            let mut other = whole.clone();
+            other.filters[at].attrs.clone_from(&whole.filters[(at + 1) % whole.filters.len()].attrs);
+            let same = other.filters[at].canonical() == whole.filters[at].canonical();
+            assert!(same || compare(other).concat().contains(&place), "{place}");
+        }
+    }
+
+    /// An old kernel ignores attributes that it does not know: each one that is left out must show.
+    #[test]
+    fn no_attribute_can_be_left_out() {
+        for filter in held_by_the_kernel().filters {
+            let whole = filter.canonical();
+            for kind in whole.keys.keys() {
+                let mut less = whole.clone();
+                less.keys.remove(kind);
+                assert!(whole.difference(&less).is_some() && less.difference(&whole).is_some());
+            }
+            for (at, action) in whole.actions.iter().enumerate() {
+                for kind in action.options.keys() {
+                    let mut less = whole.clone();
+                    less.actions[at].options.remove(kind);
+                    assert!(whole.difference(&less).is_some() && less.difference(&whole).is_some());
+                }
+                let mut bare = whole.clone();
+                bare.actions[at].cookie = None;
+                assert_eq!(whole.difference(&bare).is_some(), at + 1 == whole.actions.len());
+            }
+        }
+    }
+
     #[test]
     fn everything_reads_back_as_it_was_sent() {
         if !inside("everything_reads_back_as_it_was_sent") {
             return;
         }
-        let filters = every_key().into_iter().chain(every_action()).collect();
-        let everything = program(1, vec![attached(&["eth0", "eth1"], Hook::Ingress, filters)]);
+        let everything = everything();
         let receipt = apply(&everything).unwrap();
         assert_eq!((receipt.outcome, receipt.placement.generation), (Outcome::Applied, 1));
         assert_eq!(receipt.notes, Vec::<String>::new());
@@ -252,6 +337,12 @@ mod lab {
         assert_eq!(snapshot(), before);
 
         let live = Session::open().unwrap().live().unwrap();
+        if std::env::var_os("CTPOLICY_LAB_DUMP").is_some() {
+            for filter in live.blocks.values().flat_map(|block| &block.filters) {
+                let LiveFilter { chain, prio, protocol, handle, attrs } = filter;
+                println!("held {chain} {prio} {protocol} {handle} {}", hex(attrs));
+            }
+        }
         assert_eq!(live.current(), Some((1, 1)));
         assert_eq!(live.rules().iter().map(|rule| rule.filters).sum::<usize>(), receipt.filters);
 
@@ -457,6 +548,11 @@ mod lab {
         if !inside("what_is_missing_is_said") {
             return;
         }
+        // The device as the crate lists it, and asked for by name.
+        let listed = Session::open().unwrap().devices().unwrap();
+        assert_eq!(Socket::open().unwrap().index_of("eth0"), listed.get("eth0").copied());
+        assert!(listed.contains_key("eth0"));
+
         let error = apply(&simple(1, &["eth0", "eth77"])).unwrap_err();
         assert!(matches!(&error, ApplyError::NoDevice { devices, .. } if devices == &["eth77"]), "{error}");
         assert!(error.help().unwrap().contains("eth0"));

@@ -42,7 +42,7 @@ def make_devices(ns, names):
 
 def compare(path):
     args, addresses = arguments(path)
-    with namespaces("script", "apply") as (by_script, by_apply):
+    with namespaces("script", "apply", ipv6=True) as (by_script, by_apply):
         told = [f"--address={device}={address}" for device, address in addresses]
         script = policy.ctpolicy(by_script, "compile", path, *args, *told).stdout
         names = devices(script)
@@ -51,7 +51,7 @@ def compare(path):
             make_devices(ns, names)
         by_script.tc(script)
         for device, address in addresses:
-            by_apply.ip(f"addr add {address}/32 dev {device}")
+            by_apply.ip(f"addr add {address} dev {device} nodad" if ":" in address else f"addr add {address} dev {device}")
         policy.ctpolicy(by_apply, "apply", path, *args)
         left, right = state.filters(by_script), state.filters(by_apply)
         assert any(left.values()), "the script left no filter"

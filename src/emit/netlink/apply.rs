@@ -71,8 +71,8 @@ impl Session {
             lock::check_privilege()?;
             Some(lock::take()?)
         };
-        let links = self.links.names()?;
-        check_devices(program, &links)?;
+        let mut links = self.links.names()?;
+        find_devices(program, &mut links, &self.socket)?;
         let live = read_live(&mut self.socket, &links)?;
         foreign::check(&mut self.socket, program, &live)?;
         let placed = place(program, &live)?;
@@ -110,21 +110,27 @@ fn receipt(program: &Program, live: &Live, placed: &Placed) -> Receipt {
 }
 
 /// Every device that the Program names must exist: those of policies, and those that packets are sent to.
-fn check_devices(program: &Program, links: &BTreeMap<String, u32>) -> Result<(), ApplyError> {
+fn find_devices(program: &Program, links: &mut BTreeMap<String, u32>, socket: &Socket) -> Result<(), ApplyError> {
     let attached = program.attaches.iter().flat_map(|attached| &attached.devices);
     let filters = program.attaches.iter().flat_map(|attached| &attached.chains).flat_map(|chain| &chain.filters);
     let targets = filters.flat_map(|filter| &filter.actions).filter_map(|action| match action {
         Action::Mirred(mirred) => Some(&mirred.device),
         _ => None,
     });
-    let missing: BTreeSet<&String> = attached.chain(targets).filter(|name| !links.contains_key(*name)).collect();
+    let mut missing = Vec::new();
+    for name in attached.chain(targets).collect::<BTreeSet<_>>() {
+        // The crate leaves out of its list what it cannot read, so ask for those that it did not name.
+        match links.get(name).copied().or_else(|| socket.index_of(name)) {
+            Some(index) => {
+                links.insert(name.clone(), index);
+            }
+            None => missing.push(name.clone()),
+        }
+    }
     if missing.is_empty() {
         return Ok(());
     }
-    Err(ApplyError::NoDevice {
-        devices: missing.into_iter().cloned().collect(),
-        known: links.keys().cloned().collect(),
-    })
+    Err(ApplyError::NoDevice { devices: missing, known: links.keys().cloned().collect() })
 }
 
 /// The live placement, if the kernel holds exactly this Program and nothing else of ours.

@@ -64,6 +64,12 @@ impl Socket {
         Ok(Self { inner, sequence: 0, buffer: Vec::with_capacity(PART) })
     }
 
+    /// The index of a device by its name, asked for without a message that a crate could fail to read.
+    #[must_use]
+    pub fn index_of(&self, device: &str) -> Option<u32> {
+        rustix::net::netdevice::name_to_index(&self.inner, device).ok()
+    }
+
     /// Sends one request and waits for its acknowledgement.
     ///
     /// # Errors

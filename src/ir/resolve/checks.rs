@@ -154,14 +154,21 @@ fn neighbours_not_redirected(attach: &Attach, cx: &mut Cx<'_>) {
         alt.link == Link::Ip6 && conds(alt, Field::IpProto).is_none_or(|conds| conds.contains(&icmp))
     };
     let nd = deciding.iter().any(|rule| rule.alts.iter().any(discovery));
-    let missing = match (speaks(Link::Ip4) && !arp, speaks(Link::Ip6) && !nd) {
-        (true, true) => "ARP and neighbour discovery",
-        (true, false) => "ARP",
-        (false, true) => "neighbour discovery",
-        (false, false) => return,
-    };
-    let message = format!("the policy redirects all that it allows, but {missing} stays on this device");
+    let device = first.actions.redirect.as_ref().map_or("DEV", |out| out.device.as_str());
+    let needed = [
+        (speaks(Link::Ip4) && !arp, "ARP", "arp"),
+        (speaks(Link::Ip6) && !nd, "neighbour discovery", "icmp6 type 133-136"),
+    ];
+    let missing: Vec<_> = needed.into_iter().filter(|(missing, ..)| *missing).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = missing.iter().map(|(_, name, _)| *name).collect();
+    let rules: Vec<String> =
+        missing.iter().map(|(_, _, words)| format!("allow {words}, redirect to {device}")).collect();
+    let message = format!("the policy redirects all that it allows, but not {}", names.join(" and "));
     let finding = Diagnostic::new(&NEIGHBOURS_NOT_REDIRECTED, attach.span, message)
-        .because(first.info.span, "this is redirected");
-    cx.report(finding.help("redirect it too, in `prefilter { allow arp, redirect to DEV }`"));
+        .because(first.info.span, "this is redirected")
+        .help(format!("redirect it too: `prefilter {{ {} }}`", rules.join("; ")));
+    cx.report(finding);
 }

@@ -1,5 +1,7 @@
 //! A policy's rules in one list: groups put in place, `prefilter` and `default` taken out, misplaced statements reported.
 
+use std::cell::Cell;
+
 use super::header::Scope;
 use super::names::{self, CYCLIC_DEFINITION, NESTING_MAX};
 use super::{Cx, info};
@@ -119,16 +121,13 @@ enum Part {
 /// Adds rules, and those of the groups that they use.
 fn add<'a>(items: &'a [Item], part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) {
     for item in items {
+        if flat.full {
+            return;
+        }
         match &item.kind {
             ItemKind::Rule(rule) => {
                 if flat.prefilter.len() + flat.rules.len() >= RULES_MAX {
-                    if !flat.full {
-                        let message = format!("the policy has more than {RULES_MAX} rules");
-                        cx.report(
-                            Diagnostic::new(&TOO_MANY_RULES, item.span, message).help("use sets instead of many rules"),
-                        );
-                    }
-                    flat.full = true;
+                    too_many(item, flat, cx);
                     return;
                 }
                 let list = if part == Part::Prefilter { &mut flat.prefilter } else { &mut flat.rules };
@@ -141,11 +140,17 @@ fn add<'a>(items: &'a [Item], part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) 
     }
 }
 
+/// Reports that the policy is too large, and forgets its rules: looking at a million more would only make its writer wait.
+fn too_many(item: &Item, flat: &mut Flat<'_>, cx: &mut Cx<'_>) {
+    let message = format!("the policy has more than {RULES_MAX} rules");
+    cx.report(Diagnostic::new(&TOO_MANY_RULES, item.span, message).help("use sets instead of many rules"));
+    flat.full = true;
+    flat.prefilter.clear();
+    flat.rules.clear();
+}
+
 fn expand<'a>(span: Span, part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) {
     let name = cx.text(span);
-    if flat.full {
-        return;
-    }
     if let Some(from) = flat.stack.iter().position(|(open, _)| *open == name) {
         let circle = flat.stack.get(from..).unwrap_or_default();
         let mut path: Vec<&str> = circle.iter().map(|(name, _)| *name).collect();
@@ -208,6 +213,7 @@ pub fn unused_groups<'a>(cx: &mut Cx<'a>) -> Vec<Scope<'a>> {
             home: Some(0),
             bare: false,
             loose: true,
+            told: Cell::default(),
             flat,
         }
     };

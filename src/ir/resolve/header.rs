@@ -1,5 +1,6 @@
 //! What a policy stands on: its devices, its hook and its zones.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::flatten::{self, Flat};
@@ -63,6 +64,8 @@ pub struct Scope<'a> {
     pub bare: bool,
     /// A group that no policy uses: only mistakes that do not depend on the policy are looked for.
     pub loose: bool,
+    /// That no zone is named was reported.
+    pub told: Cell<bool>,
     /// Its rules.
     pub flat: Flat<'a>,
 }
@@ -141,7 +144,8 @@ fn policy_scope<'a>(item: &'a Item, policy: &'a PolicyBlock, cx: &mut Cx<'a>) ->
         passes.push(0);
     }
     let home = passes.len().checked_sub(1);
-    let mut scope = Scope { name, span, devices, hook, passes, home, bare: false, loose: false, flat };
+    let mut scope =
+        Scope { name, span, devices, hook, passes, home, bare: false, loose: false, told: Cell::default(), flat };
     add_passes(&mut scope, cx);
     scope
 }
@@ -217,7 +221,18 @@ fn bare_scope<'a>(span: Span, first: Span, items: Vec<&'a Item>, alone: bool, cx
     let flat = flatten::policy(items.into_iter(), cx);
     let passes: Vec<u16> = attach.zone.into_iter().collect();
     let home = passes.len().checked_sub(1);
-    let mut scope = Scope { name: "", span, devices, hook: attach.hook, passes, home, bare: true, loose, flat };
+    let mut scope = Scope {
+        name: "",
+        span,
+        devices,
+        hook: attach.hook,
+        passes,
+        home,
+        bare: true,
+        loose,
+        told: Cell::default(),
+        flat,
+    };
     add_passes(&mut scope, cx);
     if loose && scope.passes.is_empty() {
         scope.passes.push(0);

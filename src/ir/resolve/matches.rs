@@ -50,7 +50,7 @@ pub fn read(part: &Match, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<
         MatchKind::End(end) => end_match(end, span, draft, cx),
         MatchKind::BarePort(set) => {
             let value = info::one_line(cx.text(set.span));
-            let finding = Diagnostic::new(&BARE_PORT, span, format!("`port {value}` of which end"));
+            let finding = Diagnostic::new(&BARE_PORT, span, format!("`port {value}` does not say which end is meant"));
             cx.report(finding.help(format!("write `to port {value}` or `from port {value}`")));
             draft.broken = true;
         }

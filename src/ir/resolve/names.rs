@@ -329,7 +329,9 @@ pub fn report_unknown(kind: DefineKind, span: Span, cx: &mut Cx<'_>) {
     if let Some((noun, def)) = elsewhere.and_then(|(noun, index)| Some((noun, cx.names.defs.get(*index)?))) {
         finding = finding.because(def.span, format!("this is a {noun}"));
     }
+    let zone_meant = kind == DefineKind::Net && cx.names.index.contains_key(&(DefineKind::Zone, text));
     finding = match suggestion(kind, text, cx) {
+        _ if zone_meant => finding.help(format!("write `from zone {text}` for the zone")),
         Some(near) => finding.help(words::did_you_mean(near)),
         None => finding.help(format!("define it: `{} {text} = ...`", noun(kind))),
     };

@@ -44,27 +44,29 @@ enum Named {
 /// A kind of number.
 pub struct Numbers {
     noun: &'static str,
+    nouns: &'static str,
     /// How many bits wide.
     pub bits: u8,
     named: Named,
 }
 
 /// Ports.
-pub const PORTS: Numbers = Numbers { noun: "port", bits: 16, named: Named::Port };
+pub const PORTS: Numbers = Numbers { noun: "port", nouns: "ports", bits: 16, named: Named::Port };
 /// IP protocols.
-pub const PROTOCOLS: Numbers = Numbers { noun: "protocol", bits: 8, named: Named::Protocol };
+pub const PROTOCOLS: Numbers = Numbers { noun: "protocol", nouns: "protocols", bits: 8, named: Named::Protocol };
 /// TTL or hop limit.
-pub const TTLS: Numbers = Numbers { noun: "TTL", bits: 8, named: Named::Nothing };
+pub const TTLS: Numbers = Numbers { noun: "TTL", nouns: "TTLs", bits: 8, named: Named::Nothing };
 /// VLAN ids.
-pub const VLANS: Numbers = Numbers { noun: "VLAN", bits: 12, named: Named::Nothing };
+pub const VLANS: Numbers = Numbers { noun: "VLAN", nouns: "VLANs", bits: 12, named: Named::Nothing };
 /// Classes of differentiated services.
-pub const DSCPS: Numbers = Numbers { noun: "DSCP class", bits: 6, named: Named::Dscp };
+pub const DSCPS: Numbers = Numbers { noun: "DSCP class", nouns: "DSCP classes", bits: 6, named: Named::Dscp };
 /// ICMP codes.
-pub const CODES: Numbers = Numbers { noun: "ICMP code", bits: 8, named: Named::Nothing };
+pub const CODES: Numbers = Numbers { noun: "ICMP code", nouns: "ICMP codes", bits: 8, named: Named::Nothing };
 /// ICMP types, for the numbers among their names.
-pub const TYPES: Numbers = Numbers { noun: "ICMP type", bits: 8, named: Named::Nothing };
+pub const TYPES: Numbers = Numbers { noun: "ICMP type", nouns: "ICMP types", bits: 8, named: Named::Nothing };
 /// Hardware addresses.
-pub const MACS: Numbers = Numbers { noun: "hardware address", bits: 48, named: Named::Mac };
+pub const MACS: Numbers =
+    Numbers { noun: "hardware address", nouns: "hardware addresses", bits: 48, named: Named::Mac };
 
 impl Numbers {
     fn highest(&self) -> u128 {
@@ -76,7 +78,7 @@ impl Numbers {
         let malformed = || {
             let form = match self.named {
                 Named::Mac => "hardware addresses are six bytes: `02:00:00:00:00:01`".to_owned(),
-                _ => format!("a {} is a number from 0 to {}, or a range like `1-2`", self.noun, self.highest()),
+                _ => format!("{} are numbers from 0 to {}, or ranges like `1-2`", self.nouns, self.highest()),
             };
             Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no {}", self.noun)).help(form)
         };
@@ -86,7 +88,7 @@ impl Numbers {
         let (lo, hi) = text.split_once('-').unwrap_or((text, text));
         let (Some(lo), Some(hi)) = (number(lo), number(hi)) else { return Err(Box::new(malformed())) };
         if hi > self.highest() || lo > self.highest() {
-            let help = format!("a {} is a number from 0 to {}", self.noun, self.highest());
+            let help = format!("{} go from 0 to {}", self.nouns, self.highest());
             let finding = Diagnostic::new(&VALUE_OUT_OF_RANGE, span, format!("`{text}` is out of range"));
             return Err(Box::new(finding.help(help)));
         }
@@ -131,7 +133,7 @@ impl Numbers {
         let finding = Diagnostic::new(&names::UNKNOWN_NAME, span, format!("no {} is called `{text}`", self.noun));
         cx.report(match near {
             Some(near) => finding.help(words::did_you_mean(near)),
-            None => finding.help(format!("a {} may be written as a number", self.noun)),
+            None => finding.help(format!("{} may be written as numbers", self.nouns)),
         });
     }
 }

@@ -47,7 +47,11 @@ pub fn value<D: Domain>(domain: &D, set: &Set, cx: &mut Cx<'_>) -> Option<D::Val
     let inside = items(domain, set, cx)?;
     let value = if set.negated { domain.complement(&inside) } else { inside };
     if domain.is_empty(&value) {
-        let what = if set.items.is_empty() { "the set has no items" } else { "nothing is left in the set" };
+        let what = match set.items.as_slice() {
+            [] => "the set has no items",
+            [SetItem::File { .. }] => "the file has no items",
+            _ => "nothing is left in the set",
+        };
         cx.report(
             Diagnostic::new(&EMPTY_SET, set.span, what)
                 .help("a set must hold something: delete it, or put something in"),

@@ -50,18 +50,18 @@ pub fn available(what: Span, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
             format!("{words} needs conntrack, which comes after `prefilter`"),
         )
         .help("move the rule below the `prefilter`"),
+        // The one mistake is in the header: it is told once, not for every word that needs the zone.
+        Stage::Untracked if place.scope.told.replace(true) => return false,
+        Stage::Untracked if place.scope.bare => {
+            Diagnostic::new(&MISSING_ZONE, what, format!("{words} needs conntrack, but no zone is named"))
+                .help("add `--zone N` to the command, or `from zone N` to the rule")
+        }
         Stage::Untracked => {
-            let finding =
-                Diagnostic::new(&MISSING_ZONE, what, format!("{words} needs conntrack, but no zone is named"));
-            if place.scope.bare {
-                finding.help("add `--zone N` to the command, or `from zone N` to the rule")
-            } else {
-                let header = cx.quote(place.scope.span);
-                let header = header.trim_matches('`');
-                finding
-                    .help(format!("write a zone in the header: `{header} zone 1`"))
-                    .because(place.scope.span, "this policy tracks nothing")
-            }
+            let header = cx.quote(place.scope.span);
+            let message = format!("{words} needs conntrack, but the policy `{}` names no zone", place.scope.name);
+            Diagnostic::new(&MISSING_ZONE, what, message)
+                .because(place.scope.span, "this policy tracks nothing")
+                .help(format!("write a zone in the header: `{} zone 1`", header.trim_matches('`')))
         }
     };
     cx.report(finding);

@@ -99,8 +99,12 @@ pub fn spaced_range(tokens: &Tokens<'_>) -> Option<Diagnostic> {
     let token = tokens.before(0)?;
     let before = tokens.before(1).filter(Token::is_word)?;
     let numeric = |text: &str| text.starts_with(|c: char| c.is_ascii_hexdigit());
+    let mut end = token;
     let to = match token.text.strip_prefix('-') {
-        Some("") => tokens.next()?.text,
+        Some("") => {
+            end = tokens.next()?;
+            end.text
+        }
         Some(rest) => rest,
         None => token.text.strip_prefix("..").or_else(|| before.text.strip_suffix('-').map(|_| token.text))?,
     };
@@ -108,7 +112,7 @@ pub fn spaced_range(tokens: &Tokens<'_>) -> Option<Diagnostic> {
     if !numeric(from) || !numeric(to) {
         return None;
     }
-    let finding = Diagnostic::new(&lints::SYNTAX, before.span.to(token.span), "a range has no blanks in it");
+    let finding = Diagnostic::new(&lints::SYNTAX, before.span.to(end.span), "a range has no blanks in it");
     Some(finding.help(format!("write `{from}-{to}`")))
 }
 
