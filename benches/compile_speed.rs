@@ -28,7 +28,7 @@ fn main() -> Result<(), Failure> {
     let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let sizes = if given.is_empty() { vec![1_000, 10_000] } else { given };
     let mut out = io::stdout().lock();
-    writeln!(out, "{:>8}  {:32} {:>10} {:>10}", "rules", "what", "median", "ratio")?;
+    writeln!(out, "{:>8}  {:34} {:>10} {:>10}", "rules", "what", "median", "ratio")?;
     for rules in sizes {
         measure(rules, &mut out)?;
     }
@@ -64,7 +64,7 @@ fn measure(rules: usize, out: &mut dyn io::Write) -> Result<(), Failure> {
     let whole = to_program + to_script;
     let line = |out: &mut dyn io::Write, what: &str, time: Duration| {
         let ratio = time.as_secs_f64() / whole.as_secs_f64();
-        writeln!(out, "{rules:>8}  {what:32} {:>8.1}ms {ratio:>9.2}x", time.as_secs_f64() * 1e3)
+        writeln!(out, "{rules:>8}  {what:34} {:>8.1}ms {ratio:>9.2}x", time.as_secs_f64() * 1e3)
     };
     line(out, "ctpolicy: policy to script", whole)?;
     line(out, "  of it: policy to program", to_program)?;
