@@ -20,7 +20,7 @@ pub enum Failure {
     #[diagnostic(transparent)]
     Script(#[from] ScriptError),
     /// A file or folder could not be read.
-    #[error("cannot read `{path}`: {source}")]
+    #[error("cannot read `{path}`")]
     Read {
         /// As the user wrote it.
         path: String,
@@ -28,7 +28,7 @@ pub enum Failure {
         source: io::Error,
     },
     /// A file could not be written.
-    #[error("cannot write `{path}`: {source}")]
+    #[error("cannot write {path}")]
     Write {
         /// As the user wrote it.
         path: String,
@@ -152,7 +152,7 @@ impl Out {
 /// # Errors
 /// [`Failure::Write`]; the old file is then as it was.
 pub fn write_atomically(path: &str, text: &str) -> Result<(), Failure> {
-    let failed = |source| Failure::Write { path: path.to_owned(), source };
+    let failed = |source| Failure::Write { path: format!("`{path}`"), source };
     // A link stays a link: what it leads to is replaced.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let old = std::fs::metadata(&target).ok();
