@@ -6,7 +6,7 @@ use super::rule::{Place, Stage};
 use crate::abi::{eth, ipproto};
 use crate::diag::Diagnostic;
 use crate::field::{Cond, Field};
-use crate::ir::policy::{Alt, Attach, Link, Rule, State, Verdict};
+use crate::ir::policy::{Alt, Attach, Link, Rule, State, StateSet, Verdict};
 
 crate::declare_lints! {
     /// A rule that can only match what is accepted before it.
@@ -30,6 +30,12 @@ crate::declare_lints! {
          two sides then cannot find each other's hardware address.\n\nExample:\n\n    \
          policy a on port0 ingress zone 1 {\n        allow from any, redirect to port1\n        default drop\n    }\n\n\
          Remedy: `prefilter { allow arp, redirect to port1; allow icmp6 type 133-136, redirect to port1 }`.";
+    /// Storing with an established connection behind a rewritten header.
+    pub REMARK_TRANSLATED: Error = "remark-translated", "storing a mark with established connections of a zone that translates, after another zone's pass",
+        "A policy with several zones passes each in turn, and the packet's header is translated on the way. `set mark`, `set label` and \
+         `commit force` on an established connection of an earlier zone would look up the translated header there, and miss.\n\nExample:\n\n    \
+         policy p on eth0 ingress zone 3 then 2 {\n        allow established from zone 3, set mark 1\n        allow new, snat 192.0.2.1 in zone 3\n        default drop\n    }\n\n\
+         Remedy: store it with the connection's first packet (`allow new from zone 3, set mark 1`), or make the zone the last one.";
     /// An allow that accepts invalid packets.
     pub INVALID_ALLOWED: Note = "invalid-allowed", "an `allow` without a state word also accepts invalid packets",
         "A rule without a state word matches packets in every state, `invalid` ones too: packets that belong to no connection and begin none. \
@@ -90,13 +96,41 @@ fn fragments_pass(rules: &[Rule], cx: &mut Cx<'_>) {
     if drops().any(|rule| rule.alts.iter().any(on_fragments)) {
         return;
     }
-    for rule in drops().filter(|rule| rule.alts.iter().any(|alt| by(Field::SrcPort)(alt) || by(Field::DstPort)(alt))) {
-        let finding = Diagnostic::new(
-            &FRAGMENTS_PASS,
-            rule.info.span,
-            "fragments have no ports here, so this drop lets them pass",
-        );
-        cx.report(finding.help("drop them too: `drop fragment any`"));
+    let by_port = |rule: &&Rule| rule.alts.iter().any(|alt| by(Field::SrcPort)(alt) || by(Field::DstPort)(alt));
+    let mut found = drops().filter(by_port);
+    // One remedy serves them all.
+    let Some(first) = found.next() else { return };
+    let message = "fragments have no ports here, so this drop lets them pass";
+    let mut finding = Diagnostic::new(&FRAGMENTS_PASS, first.info.span, message);
+    let more = found.count();
+    if more > 0 {
+        finding = finding.note(format!("the same holds for {more} more `drop` by port of this list"));
+    }
+    cx.report(finding.help("drop them too: `drop fragment any`"));
+}
+
+/// Rules that store something with an established connection of a zone which, by then, the packet's header no longer
+/// belongs to: a later pass has taken its place, and the commit looks the translated header up (kernel-facts 2.3; what it
+/// then commits is another connection).
+pub fn remark_translated(attaches: &[Attach], cx: &mut Cx<'_>) {
+    let established = StateSet::of(&[State::Established, State::EstablishedReply]);
+    for attach in attaches {
+        let last = attach.passes.len().saturating_sub(1);
+        for rule in
+            attach.rules.iter().filter(|rule| rule.pass < last && rule.states.and(established) != StateSet::EMPTY)
+        {
+            let stores = rule.actions.set_mark.is_some() || rule.actions.set_label.is_some() || rule.actions.force;
+            let zone = attach.passes.get(rule.pass).copied().unwrap_or_default();
+            if stores && cx.translating.contains(&zone) {
+                let message = format!(
+                    "zone {zone} translates, so nothing can be stored with its established connections after the pass through the next zone"
+                );
+                let help = format!(
+                    "store it with new connections only (write `new`), or make {zone} the last zone of the policy"
+                );
+                cx.report(Diagnostic::new(&REMARK_TRANSLATED, rule.info.span, message).help(help));
+            }
+        }
     }
 }
 

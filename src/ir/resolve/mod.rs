@@ -187,8 +187,9 @@ pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Dia
     let scopes = header::scopes(asts, &mut cx);
     let unused = flatten::unused_groups(&mut cx);
     cx.marks.used = reserve::needed(scopes.iter().chain(&unused), &mut cx);
-    let attaches = scopes.iter().map(|scope| rule::attach(scope, &mut cx)).collect();
+    let attaches: Vec<_> = scopes.iter().map(|scope| rule::attach(scope, &mut cx)).collect();
     // Rules of unused groups are checked like any others, and then forgotten.
+    checks::remark_translated(&attaches, &mut cx);
     let translating = cx.translating.clone();
     for scope in &unused {
         rule::attach(scope, &mut cx);
