@@ -521,3 +521,36 @@ fn every_lint_is_documented_once() {
         assert!(!lint.summary.ends_with('.'));
     }
 }
+
+/// Words of two policies, shuffled, dropped and doubled: whatever comes of it is a policy or a finding, never a panic.
+#[test]
+fn no_text_makes_it_panic() {
+    let sample = "net office = { 10.0.0.0/24 , not 10.0.0.1 , 2001:db8::/48 } ; zone edge = 7 ; port web = { 80 , 443-8080 } ; \
+        service s = { udp/53 , tcp/1-9 } ; interface lan = { eth1 , eth2 } ; group g { drop invalid ; allow established ; } \
+        policy p on lan ingress zone edge then 2 { prefilter { drop from not office ; drop udp from port web to port 53 ; } use g ; \
+        allow new tcp from office to any port not web , dnat 10.0.0.1-10.0.0.9 port 80 in zone 3 , set mark 0x1/0xff , limit 10mbit ; \
+        allow icmp { echo-request , 3 } snat not dnat ; continue not { tcp , udp } mark not { 1/3 , 8/12 } label 5 , set label 0x10/0xf0 ; \
+        allow stateless service not dns vlan { 1-3 } ttl 1-9 dscp af41 in not lan , redirect to eth3 ; \
+        drop tcp flags syn,ack/syn,ack,fin from mac 02:00:00:00:00:01 , limit 5pps burst 2 ; default drop ; }";
+    let words: Vec<&str> = sample.split_whitespace().collect();
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    let mut next = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    assert!(run(sample, &super::options()).findings.iter().all(|finding| !finding.contains("error[syntax]")));
+    for _ in 0..400 {
+        let mut words = words.clone();
+        for _ in 0..=next(6) {
+            let (from, to) = (next(words.len()), next(words.len()));
+            match next(3) {
+                0 => drop(words.remove(from)),
+                1 => words.swap(from, to),
+                _ => words[to] = words[from],
+            }
+        }
+        run(&words.join(" "), &bare());
+    }
+}
