@@ -24,18 +24,10 @@ def places(ns):
     return found
 
 
-def by_chain(dump):
-    """The dump with its chains in the order of their numbers; a chain's filters stay in the kernel's order."""
-    records = re.split(r"(?m)^(?=filter )", dump)
-    number = lambda record: int((re.search(r"\bchain (\d+)", record.partition("\n")[0]) or [0, -1])[1])
-    return "".join(sorted(records, key=number))
-
-
 def filters(ns):
     """{place: dump of all its chains} in which only what the kernel numbers by itself is left out.
 
-    Shared actions (police) keep their identity: the n-th one seen is called #n. Chains stand in the order of their numbers:
-    the kernel lists them in the order of their making, which a goto decides too, and which changes no packet's way.
+    Shared actions (police) keep their identity: the n-th one seen is called #n.
     """
     found = {}
     shared = {}
@@ -44,7 +36,7 @@ def filters(ns):
         return f"police #{shared.setdefault(match.group(1), len(shared) + 1)}"
 
     for place in places(ns):
-        text = by_chain(ns.tool("tc", "-d", "filter", "show", *place).stdout)
+        text = ns.tool("tc", "-d", "filter", "show", *place).stdout
         text = re.sub(r"police (0x[0-9a-f]+)", rename, text)
         text = re.sub(r"\bindex \d+ ref \d+ bind \d+", "", text)
         text = re.sub(r"\bref \d+ bind \d+", "", text)
