@@ -1,4 +1,11 @@
 //! ctpolicy: a compiler for a firewall-style policy language onto Linux tc + connection tracking.
+//!
+//! ```text
+//! text -> SourceMap -> Ast -> Policy -> Graph -> Program -> script (tc -batch)
+//!         parse::load  parse  ir::resolve  ir::lower  emit::linearize \-> netlink messages -> Receipt (apply)
+//! ```
+//!
+//! ARCHITECTURE.md says what each room holds, and what it must not.
 
 pub mod abi;
 pub mod cli;
@@ -9,6 +16,7 @@ pub mod field;
 pub mod hash;
 pub mod ir;
 pub mod live;
+pub mod optimize;
 pub mod parse;
 pub mod pipeline;
 pub mod source;

@@ -1,4 +1,4 @@
-//! Prios: first match with the fewest (prio, mask) visits that simple means give.
+//! First match with the fewest (prio, mask) visits that simple means give.
 //!
 //! A prio holds filters of one protocol and one mask, so nothing ever depends on the order in which the kernel tries the
 //! masks of a prio (kernel-facts 2.1: creation order). A filter joins the earliest prio of its mask that lies behind
@@ -28,7 +28,7 @@ struct Group {
 }
 
 /// A filter in its place.
-pub(super) struct Placed {
+pub struct Placed {
     /// In canonical order.
     pub keys: Vec<Key>,
     /// The caller's number of its line.
@@ -39,11 +39,11 @@ pub(super) struct Placed {
 
 /// The prios of one chain.
 #[derive(Default)]
-pub(super) struct Layout {
+pub struct Prios {
     groups: Vec<Group>,
 }
 
-impl Layout {
+impl Prios {
     /// Places the next filter in first-match order. A filter whose very key stands earlier can never match and is left out.
     pub fn place(&mut self, protocol: u16, filter: Placed) {
         let shape: Shape = filter
@@ -81,7 +81,7 @@ impl Layout {
     }
 
     /// Protocol and filters of each prio, in order.
-    pub fn prios(self) -> impl Iterator<Item = (u16, Vec<Placed>)> {
+    pub fn into_prios(self) -> impl Iterator<Item = (u16, Vec<Placed>)> {
         self.groups.into_iter().map(|group| (group.protocol, group.members))
     }
 }
@@ -154,11 +154,11 @@ mod tests {
     }
 
     fn layout(filters: Vec<Vec<Key>>) -> Vec<Vec<usize>> {
-        let mut layout = Layout::default();
+        let mut prios = Prios::default();
         for (line, keys) in filters.into_iter().enumerate() {
-            layout.place(1, Placed { keys, line, goes_on: false });
+            prios.place(1, Placed { keys, line, goes_on: false });
         }
-        layout.prios().map(|(_, members)| members.iter().map(|member| member.line).collect()).collect()
+        prios.into_prios().map(|(_, members)| members.iter().map(|member| member.line).collect()).collect()
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Graph -> Program: chains numbered, products multiplied out, prios and handles allotted.
 
-mod layout;
-
 use std::collections::HashMap;
 
 use crate::abi::{GOTO_MAX, eth};
@@ -11,9 +9,9 @@ use crate::field::{Cond, Field, Key};
 use crate::hash::fnv;
 use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
 use crate::ir::policy::{Attach, Policy};
+use crate::optimize::prios::{Placed, Prios};
 
 use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program};
-use layout::{Layout, Placed};
 
 declare_lints! {
     /// More gotos on one way than the kernel makes.
@@ -93,17 +91,17 @@ fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagno
 
 /// The filters of one table, `None` where prios run out.
 fn filters(table: &Table, numbers: &HashMap<TableId, u32>) -> Option<Vec<Filter>> {
-    let mut layout = Layout::default();
+    let mut prios = Prios::default();
     for (at, line) in table.lines.iter().enumerate() {
         let protocol = protocol(table.frame, line);
         let goes_on = line.tail.end == End::Continue;
         product(&sets(table.frame, line), &mut |keys| {
-            layout.place(protocol, Placed { keys: keys.to_vec(), line: at, goes_on });
+            prios.place(protocol, Placed { keys: keys.to_vec(), line: at, goes_on });
         });
     }
     let mut filters = Vec::new();
     let mut prio = 0u16;
-    for (protocol, members) in layout.prios() {
+    for (protocol, members) in prios.into_prios() {
         prio = prio.checked_add(1)?;
         for (member, handle) in members.into_iter().zip(1..) {
             let tail = &table.lines.get(member.line)?.tail;
