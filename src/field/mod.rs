@@ -1,6 +1,5 @@
 //! The match fields that filters are made of: one row of [`table::FIELDS`] each, and the values they hold.
 
-pub mod packet;
 pub mod table;
 pub mod value;
 

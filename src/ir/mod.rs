@@ -4,5 +4,6 @@ pub mod eval;
 pub mod graph;
 pub mod lower;
 pub mod outcome;
+pub mod packet;
 pub mod policy;
 pub mod resolve;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::policy::{NatSide, Out, State};
 use crate::abi::{eth, ipproto};
 use crate::field::Field;
-use crate::field::packet::{CtView, Packet};
+use crate::ir::packet::{CtView, Packet};
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

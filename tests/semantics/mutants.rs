@@ -2,10 +2,10 @@
 
 use ctpolicy::abi::{eth, ipproto};
 use ctpolicy::emit::program::{Action, Chain, Commit, Control, Ct, Program, Role};
-use ctpolicy::field::packet::Packet;
 use ctpolicy::field::{Cond, Field};
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::outcome::Outcome;
+use ctpolicy::ir::packet::Packet;
 use ctpolicy::ir::policy::{
     Actions, Alt, Attach, Hook, Limit, Link, Nat, NatBits, NatSide, Out, Policy, Rule, RuleInfo, State, StateSet,
     Verdict,

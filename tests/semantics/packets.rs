@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ctpolicy::abi::{eth, ipproto};
-use ctpolicy::field::packet::{CtView, Fragment, Packet};
 use ctpolicy::field::{Cond, Field};
+use ctpolicy::ir::packet::{CtView, Fragment, Packet};
 use ctpolicy::ir::policy::{Alt, Attach, Hook, Link, NatBits, Policy, Rule, State};
 
 use crate::policies::{DEVICES, ETHERTYPES, VLANS, conds};

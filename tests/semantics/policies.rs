@@ -1,8 +1,8 @@
 //! Random policies, as the resolver would hand them on: small universes, so that rules meet each other.
 
 use ctpolicy::abi::{eth, ipproto};
-use ctpolicy::field::packet::device_value;
 use ctpolicy::field::{Cond, Field};
+use ctpolicy::ir::packet::device_value;
 use ctpolicy::ir::policy::{
     Actions, Alt, Attach, Helper, Hook, Limit, Link, Nat, NatBits, NatSide, Out, Policy, Rule, RuleInfo, State,
     StateSet, Verdict,

@@ -1,6 +1,6 @@
 //! Makes a failing case small: leave something out, keep the change if the case still fails, until nothing can go.
 
-use ctpolicy::field::packet::{CtView, Packet};
+use ctpolicy::ir::packet::{CtView, Packet};
 use ctpolicy::ir::policy::{Actions, Alt, Attach, Policy, Rule, StateSet, Verdict};
 
 /// One policy block and one packet.

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
 use crate::abi::{GOTO_MAX, eth};
 use crate::field::Field;
-use crate::field::packet::{CtView, Packet};
 use crate::ir::outcome::{Committed, Fate, Origin, Outcome, Translation, takes_record};
+use crate::ir::packet::{CtView, Packet};
 use crate::ir::policy::{Out, State};
 
 pub use mask::{Mask, Masked, mask_of};

@@ -5,9 +5,9 @@ use crate::abi::{GOTO_MAX, eth, ipproto};
 use crate::emit::program::{
     Action, Attached, Chain, Commit, Control, Ct, Filter, Mirred, Police, Program, Role, RuleRef,
 };
-use crate::field::packet::{CtView, Fragment, Packet};
 use crate::field::{Cond, Field, Key};
 use crate::ir::outcome::{Fate, Origin, Outcome};
+use crate::ir::packet::{CtView, Fragment, Packet};
 use crate::ir::policy::{Hook, Limit, State};
 
 const PASS: Action = Action::Gact(Control::Pass);

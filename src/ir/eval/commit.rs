@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::Run;
 use crate::abi::eth;
-use crate::field::packet::CtView;
 use crate::ir::outcome::{Committed, Translation, is_icmp, takes_record};
+use crate::ir::packet::CtView;
 use crate::ir::policy::{Actions, Nat, NatSide, State, Verdict};
 
 /// What `continue` rules of a zone have set so far, or what one rule sets. Value and mask each.

@@ -2,8 +2,8 @@
 
 use super::Run;
 use crate::abi::{eth, ipproto};
-use crate::field::packet::{CtView, Packet};
 use crate::field::{Cond, Field};
+use crate::ir::packet::{CtView, Packet};
 use crate::ir::policy::{Alt, Attach, Link, Policy, Rule, State, StateSet};
 
 impl Run<'_> {

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use super::outcome::{Fate, Origin, Outcome};
 use super::policy::{Actions, Attach, Policy, Rule, RuleInfo, State, Verdict};
-use crate::field::packet::{CtView, Packet};
+use crate::ir::packet::{CtView, Packet};
 use commit::Sets;
 
 /// What becomes of `packet` under `attach`, one of the blocks of `policy`.

@@ -2,9 +2,9 @@
 
 use super::eval;
 use crate::abi::{eth, ipproto};
-use crate::field::packet::{CtView, Fragment, Packet};
 use crate::field::{Cond, Field};
 use crate::ir::outcome::{Fate, Origin, Outcome, Translation};
+use crate::ir::packet::{CtView, Fragment, Packet};
 use crate::ir::policy::{
     Actions, Alt, Attach, Hook, Limit, Link, Nat, NatBits, NatSide, Policy, Rule, RuleInfo, State, StateSet, Verdict,
 };

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Field;
 use crate::abi::{IFNAME_MAX, eth, ip_flags};
+use crate::field::Field;
 use crate::ir::policy::State;
 
 /// A packet before its first filter.
