@@ -67,7 +67,13 @@ fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
             help,
         ));
     }
-    let misspelt = words::nearest(token.text, &near_matches(before.text));
+    // `to prot 80`: what was meant as a word reads as the name of a net.
+    let end = matches!(tokens.word(2), "from" | "to") && !MATCH_WORDS.contains(&before.text);
+    if let Some(near) = words::nearest(before.text, &["port", "ports", "mac"]).filter(|_| end && token.is_value()) {
+        let help = format!("did you mean `{}`?", near.trim_end_matches('s'));
+        return Some(finding(&lints::UNKNOWN_WORD, before, format!("{} is no match", quoted(before)), help));
+    }
+    let misspelt = words::nearest(token.text, &near_matches(before.text)).filter(|near| *near != token.text);
     let known = foreign(token.text, token.span, Where::Match);
     known.or_else(|| number_or_address(tokens, token)).or_else(|| {
         let help = match (misspelt, words::nearest(token.text, ACTION_WORDS)) {
