@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::out::write_atomically;
+use super::policy::warn_if_empty;
 use super::{Exit, Failure, Out, PolicyArgs};
 use crate::diag::render;
 use crate::emit::program::{Placement, Program};
@@ -58,6 +59,7 @@ fn version(text: &str) -> Result<(u16, u16), String> {
 pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let compiled = pipeline::compile(&args.file, &DiskFiles, &args.policy.options())?;
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
+    warn_if_empty(&args.file, &compiled, out);
     let Some(program) = &compiled.program else { return Ok(Exit::Policy) };
     let text = print(program, args)?;
     match args.output.as_deref() {

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use clap::ValueEnum;
 
+use super::Out;
 use crate::ir::policy::Hook;
 use crate::ir::resolve::{Addresses, BareAttach, Options};
+use crate::pipeline::Compiled;
 
 /// The attach point of bare rules, and what the machine would know.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -74,6 +76,13 @@ impl PolicyArgs {
             }
         }
         Options { bare, default_allow: self.default == DefaultArg::Allow, addresses }
+    }
+}
+
+/// Says so where a file becomes no policy at all: perhaps it is one of those that are only included.
+pub fn warn_if_empty(file: &str, compiled: &Compiled, out: Out) {
+    if compiled.program.as_ref().is_some_and(|program| program.attaches.is_empty()) {
+        out.message(&format!("warning: `{file}` holds no policy and no rule: with it, nothing is filtered\n"));
     }
 }
 

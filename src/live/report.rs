@@ -107,7 +107,7 @@ fn summary(out: &mut String, plan: &Plan) -> fmt::Result {
             out,
             "The rules are live, but not all of their filters are as they should be: an apply loads them anew."
         )?;
-    } else if add + change + moved + remove == 0 {
+    } else if add + change + moved + remove == 0 && !plan.rows.is_empty() {
         writeln!(out, "Every rule is live as it is; devices, order or the compiler's own filters differ.")?;
     }
     let moved = if moved == 0 { String::new() } else { format!(", {moved} to move") };

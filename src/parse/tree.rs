@@ -154,6 +154,11 @@ impl<'a> Builder<'a> {
             Ok(kind) => kind,
             Err(diagnostic) => {
                 self.report.push(*diagnostic);
+                if head_entry(self.chunk_text(chunk)).is_none() {
+                    explain::further(self.chunk_text(chunk), At(self.base + chunk.lo))
+                        .into_iter()
+                        .for_each(|finding| self.report.push(finding));
+                }
                 ItemKind::Error
             }
         };

@@ -111,8 +111,11 @@ fn span_of(address: IpAddr, host: u8) -> Block {
 fn finding(fault: Fault, text: &str, span: Span) -> Diagnostic {
     let malformed = |message: String| Diagnostic::new(&MALFORMED_VALUE, span, message);
     match fault {
-        Fault::NotAnAddress => malformed(format!("`{text}` is no address"))
-            .help("addresses are written `10.0.0.1`, `10.0.0.0/8`, `10.0.0.1-10.0.0.9`, or the same in IPv6"),
+        Fault::NotAnAddress => {
+            malformed(format!("`{text}` is no address")).help(with_port(text).unwrap_or_else(|| {
+                "addresses are written `10.0.0.1`, `10.0.0.0/8`, `10.0.0.1-10.0.0.9`, or the same in IPv6".to_owned()
+            }))
+        }
         Fault::Length(bits) => malformed(format!("`{text}` has no prefix length"))
             .help(format!("the length after `/` is a number from 0 to {bits}")),
         Fault::HostBits { network, address } => {
@@ -129,6 +132,14 @@ fn finding(fault: Fault, text: &str, span: Span) -> Diagnostic {
             malformed(format!("`{text}` begins and ends in different IP versions")).help("write one range for each")
         }
     }
+}
+
+/// The remedy for `10.0.0.1:80`.
+fn with_port(text: &str) -> Option<String> {
+    let (address, port) = text.rsplit_once(':')?;
+    let known = address.parse::<Ipv4Addr>().is_ok() && !port.is_empty();
+    (known && port.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+        .then(|| format!("the port is a part of its own: `{address} port {port}`"))
 }
 
 /// Whether a word can only be meant as an address.

@@ -188,7 +188,7 @@ fn misplaced(item: &Item, kind: &ItemKind, cx: &mut Cx<'_>) {
         ItemKind::Group(_) => ("a group", "move it out of the braces, and `use` it here"),
         ItemKind::Policy(_) => ("a policy", "move it out of the braces"),
         ItemKind::Prefilter(_) => ("`prefilter`", "move it to the top of a policy"),
-        ItemKind::Default(_) => ("`default`", "move it to the end of each policy that uses this group"),
+        ItemKind::Default(_) => ("`default`", "move it to the end of the policy, behind all of its rules"),
         ItemKind::Use(_) | ItemKind::Rule(_) | ItemKind::Error => return,
     };
     // The first line is enough: a whole block would bury the message.

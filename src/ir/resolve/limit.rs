@@ -47,13 +47,25 @@ fn amount(text: &str, units: &[(&str, u128, u128)]) -> Option<u128> {
     Some(value * up / (down * scale))
 }
 
+/// The remedy for a rate that cannot be read; `10mbit/s` and `100/s` are known from other firewalls.
+fn rate_help(text: &str) -> String {
+    let rate = ["/s", "/sec", "/second"].iter().find_map(|unit| text.strip_suffix(unit)).unwrap_or_default();
+    if amount(rate, BYTE_RATES).or_else(|| amount(rate, PACKET_RATES)).is_some() {
+        format!("every rate is per second: write `{rate}`")
+    } else if rate.parse::<u64>().is_ok() {
+        format!("write `{rate}pps` for packets per second")
+    } else {
+        "write a number with its unit: `10mbit`, `500kbps` (bytes) or `20000pps`".to_owned()
+    }
+}
+
 /// What `limit` says.
 pub fn read(rate: Span, burst: Option<Span>, cx: &mut Cx<'_>) -> Option<Limit> {
     let text = cx.text(rate);
     let bytes = amount(text, BYTE_RATES);
     let Some(value) = bytes.or_else(|| amount(text, PACKET_RATES)) else {
         let finding = Diagnostic::new(&BAD_RATE, rate, format!("`{text}` is no rate"));
-        cx.report(finding.help("write a number with its unit: `10mbit`, `500kbps` (bytes) or `20000pps`"));
+        cx.report(finding.help(rate_help(text)));
         return None;
     };
     let value = u64::try_from(value).ok().filter(|value| *value > 0);

@@ -278,3 +278,26 @@ fn fragment(set: &Set, span: Span, place: &Place<'_, '_>, draft: &mut Draft, cx:
         }
     }
 }
+
+/// Fragments show nothing behind the IP header: a rule that asks them for ports never matches.
+pub fn fragments_without_ports(draft: &mut Draft, cx: &mut Cx<'_>) {
+    let Some((pieces, at)) = &draft.fragment else { return };
+    let fragment = u128::from(ip_flags::IS_FRAGMENT);
+    if !pieces.iter().all(|(value, _)| value & fragment != 0) {
+        return;
+    }
+    let behind = [
+        draft.dport.as_ref().map(|(_, span)| *span),
+        draft.sport.as_ref().map(|(_, span)| *span),
+        draft.service.as_ref().map(|(_, span)| *span),
+        draft.flags.as_ref().map(|(_, span)| *span),
+        draft.icmp.as_ref().map(|(_, span)| *span),
+        draft.icmp6.as_ref().map(|(_, span)| *span),
+    ];
+    let Some(behind) = behind.into_iter().flatten().next() else { return };
+    let message = format!("the kernel sees no {} in a fragment, not even in the first", cx.quote(behind));
+    let finding = Diagnostic::new(&super::draft::IMPOSSIBLE_MATCH, behind, message)
+        .because(*at, "the rule speaks of fragments only");
+    cx.report(finding.help(format!("take it out: {} then means those of every port", cx.quote(*at))));
+    draft.broken = true;
+}

@@ -113,6 +113,7 @@ fn rule(written: &ast::Rule, info: RuleInfo, place: &Place<'_, '_>, cx: &mut Cx<
     for part in &written.matches {
         matches::read(part, place, &mut draft, cx);
     }
+    matches::fragments_without_ports(&mut draft, cx);
     let pass = pass(&draft, place);
     let zone = place.scope.passes.get(pass).copied().filter(|_| place.stage == Stage::Tracked);
     let read = actions::read(written, zone, place, &mut draft, cx);

@@ -174,8 +174,44 @@ pub fn value(tokens: &Tokens<'_>) -> Option<Diagnostic> {
         _ => format!("expected {expected} after `{}`", before.text),
     };
     let mut finding = Diagnostic::new(&lints::SYNTAX, tokens.place(), message);
-    finding.help = value_help(before.text, found, in_actions);
+    finding.help = negated_behind(tokens).or_else(|| value_help(before.text, found, in_actions));
     Some(finding)
+}
+
+/// Words of matches whose value takes the `not`.
+const NEGATED_BEHIND: &[&str] = &[
+    "from",
+    "to",
+    "port",
+    "in",
+    "mark",
+    "label",
+    "dscp",
+    "ttl",
+    "vlan",
+    "fragment",
+    "proto",
+    "ethertype",
+    "service",
+    "flags",
+    "mac",
+    "type",
+    "code",
+];
+
+/// The remedy for `not mark 5`.
+fn negated_behind(tokens: &Tokens<'_>) -> Option<String> {
+    let (word, next) = (tokens.word(0), tokens.next());
+    if tokens.word(1) != "not" || !NEGATED_BEHIND.contains(&word) {
+        return None;
+    }
+    let form = match next.map_or("", |next| next.text) {
+        "zone" => return Some("a rule speaks of one zone: `from zone` takes no `not`".to_owned()),
+        part @ ("port" | "mac") if matches!(word, "from" | "to") => format!("{word} {part} not ..."),
+        value if words::is_word(value) => format!("{word} not {value}"),
+        _ => format!("{word} not ..."),
+    };
+    Some(format!("`not` stands before the value: `{form}`"))
 }
 
 /// The remedy where a value is missing.
@@ -192,6 +228,9 @@ fn value_help(before: &str, found: Option<Token<'_>>, in_actions: bool) -> Optio
         "reserve" | "set" if starts_number(found) => return Some(format!("write `{before} mark {found}`")),
         "redirect" | "mirror" if words::is_word(found) => return Some(format!("write `{before} to {found}`")),
         "snat" | "dnat" if found == "to" => return Some(format!("leave `to` out: `{before} 192.0.2.1`")),
+        "snat" | "dnat" if found == "port" => {
+            return Some(format!("name the address too: `{before} 192.0.2.1 port 80`"));
+        }
         "not" if found == "zone" => return Some("a rule speaks of one zone: `from zone` takes no `not`".to_owned()),
         _ => {}
     }

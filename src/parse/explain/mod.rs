@@ -10,10 +10,10 @@ mod rule;
 mod statement;
 mod tokens;
 
-use super::grammar::{At, Rule};
+use super::grammar::{At, Grammar, Rule};
 use super::lints;
 use super::split::{Fault, FaultKind, MAX_DEPTH};
-use super::words::{RULE_WORDS, token_length};
+use super::words::{self, RULE_WORDS, token_length};
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use tokens::Tokens;
@@ -35,6 +35,48 @@ pub fn explain(entry: Rule, text: &str, at: At, error: &pest::error::Error<Rule>
         },
     };
     special.unwrap_or_else(|| common::unexpected(&tokens))
+}
+
+/// Most further words that are looked at in one statement.
+const FURTHER_MAX: usize = 16;
+
+/// The misspelt words behind the first mistake of a statement. Each one is put right, or blanked out, in a copy that is
+/// parsed again; what is no plain misspelling may follow from that, so it is not told.
+pub fn further(text: &str, at: At) -> Vec<Diagnostic> {
+    let mut text = text.to_owned();
+    let mut found = Vec::new();
+    for round in 0..FURTHER_MAX {
+        let Err(error) = <Grammar as pest::Parser<Rule>>::parse(Rule::statement, &text) else { break };
+        let finding = explain(Rule::statement, &text, at, &error);
+        let word = finding.primary.span;
+        let misspelt = finding.help.as_deref().and_then(|help| help.strip_prefix("did you mean `")?.strip_suffix("`?"));
+        let unknown = [lints::UNKNOWN_WORD.name, lints::UNKNOWN_VERDICT.name].contains(&finding.lint.name);
+        let (lo, mut hi) = (word.lo.saturating_sub(at.0) as usize, word.hi.saturating_sub(at.0) as usize);
+        let right = misspelt.map(|right| if right == "allow" { "drop" } else { right });
+        let right = right.filter(|right| right.len() <= hi.saturating_sub(lo));
+        let verdict = lo > 0 || right.is_some_and(|right| matches!(right, "drop" | "continue"));
+        if !unknown || !verdict || text.get(lo..hi).is_none_or(|word| word.trim().is_empty()) {
+            break;
+        }
+        if right.is_none() {
+            hi += value_length(text.get(hi..).unwrap_or_default());
+        }
+        let width = text.get(lo..hi).map_or(0, str::len);
+        text.replace_range(lo..hi, &format!("{:width$}", right.unwrap_or_default()));
+        if round > 0 && misspelt.is_some() {
+            found.push(finding);
+        }
+    }
+    found
+}
+
+/// How far the value reaches that stands behind a word, at the start of `rest`; 0 where another match or action begins.
+fn value_length(rest: &str) -> usize {
+    let value = rest.trim_start_matches([' ', '\t']);
+    let word = value.get(..token_length(value)).unwrap_or_default();
+    let known = [words::MATCH_WORDS, words::STATE_WORDS, words::PROTOCOL_WORDS, words::ACTION_WORDS];
+    let is_value = words::is_word(word) && !known.iter().any(|list| list.contains(&word));
+    if is_value { rest.len() - value.len() + word.len() } else { 0 }
 }
 
 /// A finding for a block's header, whole but without its block.

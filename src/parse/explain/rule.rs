@@ -67,7 +67,13 @@ fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
             help,
         ));
     }
-    let misspelt = words::nearest(token.text, &near_matches(before.text));
+    // `to prot 80`: what was meant as a word reads as the name of a net.
+    let end = matches!(tokens.word(2), "from" | "to") && !MATCH_WORDS.contains(&before.text);
+    if let Some(near) = words::nearest(before.text, &["port", "ports", "mac"]).filter(|_| end && token.is_value()) {
+        let help = format!("did you mean `{}`?", near.trim_end_matches('s'));
+        return Some(finding(&lints::UNKNOWN_WORD, before, format!("{} is no match", quoted(before)), help));
+    }
+    let misspelt = words::nearest(token.text, &near_matches(before.text)).filter(|near| *near != token.text);
     let known = foreign(token.text, token.span, Where::Match);
     known.or_else(|| number_or_address(tokens, token)).or_else(|| {
         let help = match (misspelt, words::nearest(token.text, ACTION_WORDS)) {
@@ -160,12 +166,24 @@ fn in_actions(tokens: &Tokens<'_>, comma: Token<'_>) -> Option<Diagnostic> {
     }
     if is_match(token.text) || token.text == "{" || token.text == "not" {
         let message = format!("{} is a match, and stands where an action is expected", quoted(token));
+        let two = tokens.before(2).filter(|two| {
+            PROTOCOL_WORDS.contains(&two.text) && PROTOCOL_WORDS.contains(&token.text) && two.text != token.text
+        });
+        let help = two.map_or_else(
+            || "matches stand before the first comma".to_owned(),
+            |two| {
+                format!("for either protocol write `{{ {}, {} }}`; actions stand after the comma", two.text, token.text)
+            },
+        );
         return Some(
-            finding(&lints::MISPLACED_WORD, token, message, "matches stand before the first comma")
-                .because(comma.span, "actions begin after this comma"),
+            finding(&lints::MISPLACED_WORD, token, message, help).because(comma.span, "actions begin after this comma"),
         );
     }
     let near = words::nearest(token.text, ACTION_WORDS);
+    if let Some(flags) = tokens.before(2).filter(|_| tokens.word(3) == "flags" && near.is_none()) {
+        let help = format!("a list of flags has no blanks: `flags {},{}`", flags.text, token.text);
+        return Some(finding(&lints::SYNTAX, token, format!("{} is no action", quoted(token)), help));
+    }
     if let Some(value) = tokens.before(2).filter(|_| near.is_none() && after_value(tokens)) {
         let help = format!(
             "for any of several values write `{{ {}, {} }}`; actions stand after the comma",
@@ -217,6 +235,17 @@ fn after_action(tokens: &Tokens<'_>, token: Token<'_>) -> Option<Diagnostic> {
     if words::nearest(token.text, &["port", "in", "zone", "burst", "ingress"]).is_none() && is_match(token.text) {
         let message = format!("`{}` is a match, and stands behind an action", token.text);
         return Some(finding(&lints::MISPLACED_WORD, token, message, "matches stand before the first comma"));
+    }
+    if let Some(number) = tokens.before(1).filter(|_| matches!(tokens.word(2), "limit" | "burst"))
+        && number.text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        let message = format!("unexpected {} behind the action `limit`", quoted(token));
+        let help = format!("the unit stands close to its number: `{}{}`", number.text, token.text);
+        return Some(finding(&lints::SYNTAX, token, message, help));
+    }
+    if token.text == "egress" {
+        let help = "leave it out: packets leave by the device unless `ingress` is written";
+        return Some(finding(&lints::SYNTAX, token, "unexpected `egress`".to_owned(), help));
     }
     let action = tokens.all().iter().take(tokens.index()).rev().find(|token| ACTION_WORDS.contains(&token.text));
     let action = action.map_or("", |token| token.text);

@@ -32,6 +32,17 @@ const RULES: &[(&str, &[&str])] = &[
             "2:12 error[malformed-value]: the range `10.0.0.9-10.0.0.1` ends before it begins (write `10.0.0.1-10.0.0.9`)",
         ],
     ),
+    (
+        "allow from 10.0.0.1:80",
+        &[
+            "2:12 error[malformed-value]: `10.0.0.1:80` is no address (the port is a part of its own: `10.0.0.1 port 80`)",
+        ],
+    ),
+    (
+        "allow new, limit 10mbit/s",
+        &["2:18 error[bad-rate]: `10mbit/s` is no rate (every rate is per second: write `10mbit`)"],
+    ),
+    ("allow new, limit 100/s", &["2:18 error[bad-rate]: `100/s` is no rate (write `100pps` for packets per second)"]),
     ("allow from 300.0.0.1", &["2:12 error[malformed-value]: `300.0.0.1` is no address"]),
     ("allow from { 10.0.0.0/24, not 10.0.0.0/8 }", &["2:12 error[empty-set]: nothing is left in the set"]),
     ("allow from {}", &["2:12 error[empty-set]: the set has no items"]),
@@ -255,6 +266,15 @@ const RULES: &[(&str, &[&str])] = &[
     ("prefilter { drop from zone 2 }", &["2:18 error[state-in-prefilter]"]),
     ("prefilter { drop udp to port 53 }", &["2:13 warning[fragments-pass]"]),
     ("prefilter { drop udp to port 53; drop fragment any }", &[]),
+    (
+        "prefilter { drop fragment any udp to port 53 }",
+        &[
+            "2:35 error[impossible-match]: the kernel sees no `to port 53` in a fragment, not even in the first (take it out: `fragment any` then means those of every port)",
+        ],
+    ),
+    ("prefilter { drop fragment first icmp echo-request }", &["2:33 error[impossible-match]"]),
+    ("prefilter { drop fragment not none tcp flags syn }", &["2:36 error[impossible-match]"]),
+    ("prefilter { drop fragment none udp to port 53; drop fragment later udp }", &[]),
     ("allow new\nprefilter { drop tcp }", &["3:1 error[misplaced-prefilter]"]),
     ("net a = 10.0.0.0/8", &["2:1 error[misplaced-statement]: a definition cannot stand here"]),
     ("default allow", &["3:1 error[rule-after-default]: a second `default`"]),
