@@ -6,6 +6,7 @@ use super::action::ActionWords;
 use super::value::{KeyWords, ether_type};
 use crate::abi::COOKIE_MAX;
 use crate::emit::program::{Filter, Role, RuleRef};
+use crate::field::{Cond, Field, Key};
 
 /// A filter with its place.
 pub struct FilterLine<'a> {
@@ -31,12 +32,22 @@ impl fmt::Display for FilterLine<'_> {
             self.chain,
             ether_type(*protocol)
         )?;
-        keys.iter().try_for_each(|key| write!(f, " {}", KeyWords(key)))?;
+        let network = network(*protocol, keys);
+        keys.iter().try_for_each(|key| write!(f, " {}", KeyWords(key, network)))?;
         actions.iter().try_for_each(|action| write!(f, " {}", ActionWords(action, self.generation)))?;
         // On the last action only: in iproute2 an action's cookie leaks into all later actions of its filter.
         f.write_str(" cookie ")?;
         self.cookie.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// The ethertype of what the frames carry: behind a VLAN tag, the one that the filter's keys name.
+fn network(protocol: u16, keys: &[Key]) -> u16 {
+    let inner = keys.iter().find_map(|key| match (key.field, key.cond) {
+        (Field::VlanEthType, Cond::Bits { value, .. }) => u16::try_from(value).ok(),
+        _ => None,
+    });
+    inner.unwrap_or(protocol)
 }
 
 /// `gateway rule 3: allow tcp to port 80`

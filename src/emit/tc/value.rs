@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::abi::{ct_state, eth, ip_flags, ipproto};
-use crate::field::{Cond, Key, Kind, Row, value};
+use crate::field::{Cond, Field, Key, Kind, Row, value};
 
 /// Words of `ct_state`, in the order of printing.
 const CT_STATES: [(u16, &str); 6] = [
@@ -35,13 +35,26 @@ const IP_PROTOS: [(u8, &str); 5] = [
 const ETHER_TYPES: [(u16, &str); 5] =
     [(eth::P_ALL, "all"), (eth::P_IP, "ip"), (eth::P_IPV6, "ipv6"), (eth::P_ARP, "arp"), (eth::P_8021Q, "802.1Q")];
 
-/// A key as `tc filter` takes it: `dst_port 8000-8080`.
-pub struct KeyWords<'a>(pub &'a Key);
+/// A key as `tc filter` takes it, in a filter of this network protocol: `dst_port 8000-8080`.
+pub struct KeyWords<'a>(pub &'a Key, pub u16);
 
 impl fmt::Display for KeyWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0.field.row().tc, KeyValue(self.0))
+        let Self(key, network) = self;
+        let word = key.field.row().tc;
+        match (key.field, key.cond) {
+            (Field::IpProto, Cond::Bits { value, .. }) if foreign_icmp(value, *network) => {
+                write!(f, "{word} {value:#x}")
+            }
+            _ => write!(f, "{word} {}", KeyValue(key)),
+        }
     }
+}
+
+/// Whether `tc` refuses the name of this protocol: `icmp` goes with IPv4 alone, `icmpv6` with IPv6; their numbers with any.
+fn foreign_icmp(proto: u128, network: u16) -> bool {
+    (proto == u128::from(ipproto::ICMP) && network != eth::P_IP)
+        || (proto == u128::from(ipproto::ICMPV6) && network != eth::P_IPV6)
 }
 
 /// The value of a key alone: `8000-8080`.
@@ -184,11 +197,11 @@ mod tests {
     use crate::field::Field;
 
     fn words(field: Field, value: u128, mask: u128) -> String {
-        KeyWords(&Key { field, cond: Cond::Bits { value, mask } }).to_string()
+        KeyWords(&Key { field, cond: Cond::Bits { value, mask } }, eth::P_IPV6).to_string()
     }
 
     fn exact(field: Field, value: u128) -> String {
-        KeyWords(&Key::exact(field, value)).to_string()
+        KeyWords(&Key::exact(field, value), eth::P_IPV6).to_string()
     }
 
     // Each spelling was given to iproute2 6.1 and the bytes it sent were read back.
@@ -214,7 +227,7 @@ mod tests {
         assert_eq!(words(Field::Ipv6Src, 0x2001_0db8 << 96, !0 << 96), "src_ip 2001:db8::/32");
         assert_eq!(words(Field::DstPort, 80, 0xfff0), "dst_port 80/0xfff0");
         assert_eq!(
-            KeyWords(&Key { field: Field::DstPort, cond: Cond::Range { lo: 8000, hi: 8080 } }).to_string(),
+            KeyWords(&Key { field: Field::DstPort, cond: Cond::Range { lo: 8000, hi: 8080 } }, eth::P_IP).to_string(),
             "dst_port 8000-8080"
         );
         assert_eq!(words(Field::TcpFlags, 2, 0x17), "tcp_flags 0x2/0x17");
@@ -230,6 +243,10 @@ mod tests {
     fn numbers_stand_in_the_base_that_tc_expects() {
         assert_eq!(exact(Field::IpProto, 47), "ip_proto 0x2f");
         assert_eq!(exact(Field::IpProto, 58), "ip_proto icmpv6");
+        // iproute2 refuses each name of ICMP in the other family: `Illegal "eth_type" for ip proto`.
+        assert_eq!(exact(Field::IpProto, 1), "ip_proto 0x1");
+        assert_eq!(KeyWords(&Key::exact(Field::IpProto, 1), eth::P_IP).to_string(), "ip_proto icmp");
+        assert_eq!(KeyWords(&Key::exact(Field::IpProto, 58), eth::P_IP).to_string(), "ip_proto 0x3a");
         assert_eq!(words(Field::IcmpType, 8, 0xf8), "type 8/248");
         assert_eq!(words(Field::IpTtl, 64, 0xc0), "ip_ttl 64/0xc0");
     }
