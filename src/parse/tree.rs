@@ -154,10 +154,10 @@ impl<'a> Builder<'a> {
             Ok(kind) => kind,
             Err(diagnostic) => {
                 self.report.push(*diagnostic);
-                if head_entry(self.chunk_text(chunk)).is_none() {
-                    explain::further(self.chunk_text(chunk), At(self.base + chunk.lo))
-                        .into_iter()
-                        .for_each(|finding| self.report.push(finding));
+                let text = self.chunk_text(chunk);
+                let further = head_entry(text).is_none().then(|| explain::further(text, At(self.base + chunk.lo)));
+                for finding in further.into_iter().flatten() {
+                    self.report.push(finding);
                 }
                 ItemKind::Error
             }
