@@ -25,6 +25,8 @@ struct Group {
     shape: Shape,
     members: Vec<Placed>,
     indexes: Vec<Index>,
+    /// The first and the last line that its members come from.
+    lines: (usize, usize),
 }
 
 /// A filter in its place.
@@ -61,6 +63,10 @@ impl Prios {
                 continue;
             }
             let same = same && group.shape == shape;
+            if !same && group.lines == (filter.line, filter.line) {
+                // Filters of one line do the same, so their order decides nothing.
+                continue;
+            }
             if let Some(member) = group.overlapping(&filter.keys) {
                 if same && !member.goes_on && member.keys == filter.keys {
                     return;
@@ -74,7 +80,8 @@ impl Prios {
         if let Some(group) = place.and_then(|at| self.groups.get_mut(at)) {
             group.push(filter);
         } else {
-            let mut group = Group { protocol, shape, members: Vec::new(), indexes: Vec::new() };
+            let lines = (filter.line, filter.line);
+            let mut group = Group { protocol, shape, members: Vec::new(), indexes: Vec::new(), lines };
             group.push(filter);
             self.groups.push(group);
         }
@@ -93,6 +100,7 @@ impl Group {
             let projected = project(&index.fields, &filter.keys);
             index.members.entry(projected).or_default().push(at);
         }
+        self.lines.1 = self.lines.1.max(filter.line);
         self.members.push(filter);
     }
 

@@ -16,8 +16,8 @@ crate::declare_lints! {
          policy p on eth0 ingress zone 1 {\n        drop arp\n        default drop\n    }\n\nRemedy: move the rule into `prefilter { ... }`, \
          which decides first.";
     /// A rule that becomes too many filters.
-    pub TOO_MANY_FILTERS: Error = "too-many-filters", "a rule that becomes more than 1,000,000 filters",
-        "A filter compares each field with one value, so sets multiply: 1,000 sources and 1,000 destinations are a million filters.\n\n\
+    pub TOO_MANY_FILTERS: Error = "too-many-filters", "a rule that becomes more than 200,000 filters",
+        "A filter compares each field with one value, so sets multiply: 1,000 sources and 1,000 destinations are a million filters; so do the values that `not` leaves: `not udp` is 255 protocols.\n\n\
          Remedy: write prefixes and ranges that cover more, or several rules with `continue` and a mark.";
     /// A drop by port that fragments pass.
     pub FRAGMENTS_PASS: Warning = "fragments-pass", "a `drop` by port, where fragments have no ports",
@@ -44,8 +44,8 @@ crate::declare_lints! {
          Remedy: `drop invalid` before it, or `allow new tcp to port 22`.";
 }
 
-/// Filters a rule may become: a kernel takes minutes for more, and a product that large is a slip.
-const FILTERS_MAX: u64 = 1_000_000;
+/// Filters a rule may become: a kernel takes a minute and half a gigabyte for them, and a product that large is a slip.
+const FILTERS_MAX: u64 = 200_000;
 
 /// Looks at one rule; false after reporting an error.
 pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
