@@ -43,6 +43,17 @@ impl Cond {
         }
     }
 
+    /// What satisfies both of two masked values; `None` where nothing does, or where one is a range.
+    #[must_use]
+    pub fn meet(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Bits { value: v1, mask: m1 }, Self::Bits { value: v2, mask: m2 }) if self.overlaps(other) => {
+                Some(Self::Bits { value: v1 | v2, mask: m1 | m2 })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether some value satisfies both.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {

@@ -198,16 +198,6 @@ pub fn device_cond(device: &str) -> Cond {
 }
 
 /// All that satisfies one condition of each list.
-fn both(a: &[Cond], b: &[Cond]) -> Vec<Cond> {
-    let mut out = Vec::new();
-    for x in a {
-        for y in b {
-            if let (Cond::Bits { value: v1, mask: m1 }, Cond::Bits { value: v2, mask: m2 }) = (*x, *y)
-                && x.overlaps(*y)
-            {
-                out.push(Cond::Bits { value: v1 | v2, mask: m1 | m2 });
-            }
-        }
-    }
-    out
+pub fn both(a: &[Cond], b: &[Cond]) -> Vec<Cond> {
+    a.iter().flat_map(|x| b.iter().filter_map(|y| x.meet(*y))).collect()
 }

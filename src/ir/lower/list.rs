@@ -7,7 +7,7 @@ use crate::ir::graph::{End, Line, Table, Tail};
 use crate::ir::policy::{Alt, Link, Rule, Verdict};
 
 use super::actions::{Pending, Related};
-use super::facts::{Answer, Facts, device_cond};
+use super::facts::{Answer, Facts, both, device_cond};
 use super::{Live, Lowering, Part};
 
 type Sets = Vec<(Field, Vec<Cond>)>;
@@ -239,7 +239,7 @@ fn narrowed(sets: &Sets, more: &Sets) -> Option<Sets> {
         match out.iter_mut().find(|(known, _)| known == field) {
             None => out.push((*field, conds.clone())),
             Some((_, known)) => {
-                let both: Vec<Cond> = known.iter().flat_map(|a| conds.iter().filter_map(|b| meet(*a, *b))).collect();
+                let both = both(known, conds);
                 if both.is_empty() {
                     return None;
                 }
@@ -249,14 +249,4 @@ fn narrowed(sets: &Sets, more: &Sets) -> Option<Sets> {
     }
     out.sort_by_key(|(field, _)| *field);
     Some(out)
-}
-
-/// What satisfies both of two masked values.
-fn meet(a: Cond, b: Cond) -> Option<Cond> {
-    match (a, b) {
-        (Cond::Bits { value: v1, mask: m1 }, Cond::Bits { value: v2, mask: m2 }) if a.overlaps(b) => {
-            Some(Cond::Bits { value: v1 | v2, mask: m1 | m2 })
-        }
-        _ => None,
-    }
 }

@@ -24,6 +24,13 @@ fn is_match(word: &str) -> bool {
     MATCH_WORDS.contains(&word) || STATE_WORDS.contains(&word) || PROTOCOL_WORDS.contains(&word)
 }
 
+/// A verdict behind the rule's own.
+fn second_verdict(token: Token<'_>) -> Diagnostic {
+    let help = format!("put `;` before `{0}`, or start a new line", token.text);
+    let message = format!("a rule has one verdict, and `{}` is another", token.text);
+    finding(&lints::SYNTAX, token, message, help)
+}
+
 fn missing_comma(action: Token<'_>) -> Diagnostic {
     finding(
         &lints::MISSING_COMMA,
@@ -59,13 +66,7 @@ fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
         return Some(missing_comma(token));
     }
     if RULE_WORDS.contains(&token.text) {
-        let help = format!("put `;` before `{0}`, or start a new line", token.text);
-        return Some(finding(
-            &lints::SYNTAX,
-            token,
-            format!("a rule has one verdict, and `{}` is another", token.text),
-            help,
-        ));
+        return Some(second_verdict(token));
     }
     // `to prot 80`: what was meant as a word reads as the name of a net.
     let end = matches!(tokens.word(2), "from" | "to") && !MATCH_WORDS.contains(&before.text);
@@ -224,13 +225,7 @@ fn after_action(tokens: &Tokens<'_>, token: Token<'_>) -> Option<Diagnostic> {
         return Some(missing_comma(token));
     }
     if RULE_WORDS.contains(&token.text) {
-        let help = format!("put `;` before `{0}`, or start a new line", token.text);
-        return Some(finding(
-            &lints::SYNTAX,
-            token,
-            format!("a rule has one verdict, and `{}` is another", token.text),
-            help,
-        ));
+        return Some(second_verdict(token));
     }
     if words::nearest(token.text, &["port", "in", "zone", "burst", "ingress"]).is_none() && is_match(token.text) {
         let message = format!("`{}` is a match, and stands behind an action", token.text);
