@@ -16,6 +16,7 @@ mod form;
 mod mutants;
 mod packets;
 mod policies;
+mod proof;
 mod rng;
 mod shrink;
 
