@@ -124,7 +124,7 @@ fn roots(args: &Args) -> Result<Vec<Compiled>, Failure> {
     let options = args.policy.options();
     let mut runs = Vec::new();
     for path in files(&args.paths)? {
-        let run = pipeline::compile(&path, &DiskFiles, &options)?;
+        let run = pipeline::compile_with(&path, &DiskFiles, &options, args.policy.proving())?;
         runs.push((DiskFiles.identity(&path), run));
     }
     let included: BTreeSet<String> = runs.iter().flat_map(|(own, run)| included(own, run)).collect();

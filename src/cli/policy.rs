@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::Out;
 use crate::ir::policy::Hook;
 use crate::ir::resolve::{Addresses, BareAttach, Options};
-use crate::pipeline::Compiled;
+use crate::pipeline::{Compiled, Proving};
 
 /// The attach point of bare rules, and what the machine would know.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -28,6 +28,9 @@ pub struct PolicyArgs {
     /// Address of a device for `masquerade` (again for IPv6 or other devices)
     #[arg(long, value_name = "DEV=ADDR", value_parser = address)]
     pub address: Vec<(String, IpAddr)>,
+    /// Use a policy that is too large for the proof that its filters mean the same
+    #[arg(long)]
+    pub accept_unproven: bool,
 }
 
 /// `ingress` or `egress`
@@ -59,6 +62,12 @@ fn address(text: &str) -> Result<(String, IpAddr), String> {
 }
 
 impl PolicyArgs {
+    /// How the filters are proven.
+    #[must_use]
+    pub fn proving(&self) -> Proving {
+        Proving { accept_unproven: self.accept_unproven, ..Proving::default() }
+    }
+
     /// What the resolver asks for.
     #[must_use]
     pub fn options(&self) -> Options {

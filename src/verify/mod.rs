@@ -11,6 +11,8 @@ pub mod diagram;
 mod guard;
 mod policy;
 mod program;
+pub mod report;
+pub mod show;
 pub mod vars;
 mod witness;
 mod world;

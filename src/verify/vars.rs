@@ -1,7 +1,8 @@
 //! The variables of a packet, in their order.
 //!
-//! First what splits packets into kinds (tag, ethertype, IP protocol, fragment), then what conntrack says of it, then the
-//! header's bits in the order of [`Field`], each from the highest down, then marks and labels, last the budgets exceeded.
+//! First what splits packets into kinds (tag, ethertype, IP protocol, fragment), then the header's bits in the order of
+//! [`Field`], each from the highest down, then what conntrack says of it, last the budgets exceeded. So a list of rules that
+//! act by state is one diagram of headers, with small diagrams of states in place of its leaves.
 //! Ethertypes, IP protocols and devices are compared as wholes only, so they are numbered: one number for each that policy
 //! or Program names, all others are one ("other").
 
@@ -201,10 +202,9 @@ impl Vars {
         let ethertypes = Symbols::new(Self::TAG + 1, &always, &names.ethertypes);
         let always = [ipproto::TCP, ipproto::UDP, ipproto::ICMP, ipproto::ICMPV6, ipproto::SCTP].map(u128::from);
         let protos = Symbols::new(ethertypes.end(), &always, &names.protos);
-        let states = protos.end() + 2;
         let zones: Vec<u16> = names.zones.iter().copied().collect();
         let views = 1 + 2 * u32::try_from(zones.len()).unwrap_or_default();
-        let devices = Symbols::new(states + views * STATE_BITS, &[], &names.devices);
+        let devices = Symbols::new(protos.end() + 2, &[], &names.devices);
         let mut next = devices.end();
         let fields = FIELDS.iter().map(|row| {
             let base = next;
@@ -212,6 +212,8 @@ impl Vars {
             base
         });
         let fields = fields.collect();
+        let states = next;
+        next += views * STATE_BITS;
         let limits = names.limits.iter().copied().collect();
         let budgets = next + views * VIEW_BITS;
         Self { ethertypes, protos, devices, zones, limits, fields, states, views: next, budgets }
