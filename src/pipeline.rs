@@ -42,7 +42,7 @@ fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) 
         return Ok(None);
     }
     let graph = optimize::run(lower(&policy, &run.map), Scale::default());
-    let program = linearize(graph, &policy, FILTERS_MAX, &mut run.diags);
+    let program = linearize(graph, &policy, Scale::default(), FILTERS_MAX, &mut run.diags);
     run.policy = Some(policy);
     if !run.diags.has_errors() {
         run.program = Some(program);

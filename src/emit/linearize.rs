@@ -9,8 +9,9 @@ use crate::field::{Cond, Field, Key};
 use crate::hash::fnv;
 use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
 use crate::ir::policy::{Attach, Policy};
-use crate::optimize::DEPTH_MAX;
+use crate::optimize::price::Scale;
 use crate::optimize::prios::{Placed, Prios};
+use crate::optimize::{DEPTH_MAX, masks};
 
 use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program, Role};
 
@@ -44,7 +45,7 @@ const ENTRY: [(Frame, u16, u16); 4] = [
 
 /// Linearizes every policy of the graph; an error where it would become more than `filters_max` filters.
 #[must_use]
-pub fn linearize(graph: Graph, policy: &Policy, filters_max: u64, diags: &mut Diagnostics) -> Program {
+pub fn linearize(graph: Graph, policy: &Policy, scale: Scale, filters_max: u64, diags: &mut Diagnostics) -> Program {
     if let Some(finding) = too_many_filters(&graph, policy, filters_max) {
         diags.push(finding);
         return Program { attaches: Vec::new(), rules: graph.rules, digest: 0 };
@@ -58,7 +59,7 @@ pub fn linearize(graph: Graph, policy: &Policy, filters_max: u64, diags: &mut Di
             diags.push(Diagnostic::new(&TOO_DEEP, attach.span, message).help(help));
             continue;
         }
-        if let Some(attached) = attached(&graph, hook, attach, diags) {
+        if let Some(attached) = attached(&graph, hook, attach, scale, diags) {
             attaches.push(attached);
         }
     }
@@ -90,7 +91,7 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
     Some(Diagnostic::new(&TOO_MANY_FILTERS, span, message).help("write prefixes and ranges that cover more"))
 }
 
-fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagnostics) -> Option<Attached> {
+fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, scale: Scale, diags: &mut Diagnostics) -> Option<Attached> {
     let order = graph.reachable(hook);
     if u32::try_from(order.len()).map_or(true, |count| count > CHAINS_MAX) {
         let message = format!("policy becomes {} chains, at most {CHAINS_MAX} fit", order.len());
@@ -102,7 +103,7 @@ fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagno
     let mut chains = Vec::with_capacity(order.len());
     for (id, index) in order.iter().zip(1..) {
         let table = graph.get(*id)?;
-        let Some(filters) = filters(table, &numbers) else {
+        let Some(filters) = filters(table, &numbers, scale) else {
             let message = format!("the rules for `{}` need more than 65,535 prios", table.title);
             let help = "put rules of one shape together, or use sets";
             diags.push(Diagnostic::new(&TOO_LARGE, attach.span, message).help(help));
@@ -123,14 +124,18 @@ fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagno
 }
 
 /// The filters of one table, `None` where prios run out.
-fn filters(table: &Table, numbers: &HashMap<TableId, u32>) -> Option<Vec<Filter>> {
-    let mut prios = Prios::default();
+fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale) -> Option<Vec<Filter>> {
+    let mut list = Vec::new();
     for (at, line) in table.lines.iter().enumerate() {
         let protocol = protocol(table.frame, line);
         let goes_on = line.tail.end == End::Continue;
         product(&sets(table.frame, line), &mut |keys| {
-            prios.place(protocol, Placed { keys: keys.to_vec(), line: at, goes_on });
+            list.push((protocol, Placed { keys: keys.to_vec(), line: at, goes_on }));
         });
+    }
+    let mut prios = Prios::default();
+    for (protocol, filter) in masks::merge(list, scale) {
+        prios.place(protocol, filter);
     }
     let mut filters = Vec::new();
     let mut prio = 0u16;

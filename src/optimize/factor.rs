@@ -15,12 +15,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::classes::{Classes, classes};
+use super::masks::{self, Kind};
 use super::price::{Price, Scale};
+use super::prios::Shape;
 use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
 
 /// Most classes times lines that are weighed up: more would not become a good layout.
 const WORK_MAX: usize = 2_000_000;
+
+/// Most masks for which the price of merging them is worked out.
+const MERGED_MAX: usize = 300;
 
 /// A line of the table with the fields that are already known (bits by `Field`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +49,7 @@ struct Factoring<'a> {
 pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let items: Vec<Item> = (0..table.lines.len()).map(|line| Item { line, known: 0 }).collect();
     let mut factoring = Factoring { graph, table: &table, dispatch, scale, built: HashMap::new() };
-    if factoring.filters(&items) <= scale.small {
+    if factoring.flat_price(&items).weight(scale) <= scale.small {
         return graph.table(table);
     }
     let rest = table.otherwise.clone();
@@ -78,14 +83,15 @@ impl Factoring<'_> {
 
     fn cheapest(&mut self, items: &[Item], rest: &Tail, levels: usize) -> Tail {
         let flat = self.flat_price(items);
-        if levels == 0 || flat.filters <= self.scale.small {
+        if levels == 0 || flat.weight(self.scale) <= self.scale.small {
             return self.flat(items, rest);
         }
         let split = self.best_split(items);
         let peel = if levels >= 3 { self.peel(items) } else { None };
         let split_price = split.as_ref().map_or(Price::MOST, |(price, ..)| *price);
         let peel_price = peel.as_ref().map_or(Price::MOST, |(price, ..)| *price);
-        if flat.weight(self.scale) <= split_price.weight(self.scale).min(peel_price.weight(self.scale)) {
+        let best = split_price.weight(self.scale).min(peel_price.weight(self.scale));
+        if best >= self.scale.worth(flat.weight(self.scale)) {
             return self.flat(items, rest);
         }
         if peel_price.weight(self.scale) < split_price.weight(self.scale)
@@ -284,7 +290,7 @@ impl Factoring<'_> {
     /// Whether multiplying the line out costs more than asking its fields one after the other.
     fn explodes(&self, item: Item) -> bool {
         let flat = Price { filters: self.product(item), visits: 1, ..Price::default() };
-        flat.filters > self.scale.small && self.chained_price(item).weight(self.scale) < flat.weight(self.scale)
+        flat.weight(self.scale) > self.scale.small && self.chained_price(item).weight(self.scale) < flat.weight(self.scale)
     }
 
     /// A line's fields asked one after the other, the sets with one condition together.
@@ -300,29 +306,38 @@ impl Factoring<'_> {
         price
     }
 
-    /// What the lines cost as one table: filters, and lookups if each mask is met once.
+    /// What the lines cost as one table, each mask met once.
     fn flat_price(&self, items: &[Item]) -> Price {
-        let mut shapes: HashSet<Vec<(Field, Option<u128>)>> = HashSet::new();
-        let mut filters = 0u64;
+        let mut kinds: BTreeMap<Kind, u64> = BTreeMap::new();
         for item in items {
-            filters = filters.saturating_add(self.product(*item));
-            let mut list: Vec<Vec<(Field, Option<u128>)>> = vec![Vec::new()];
+            let ether = self.table.lines.get(item.line).and_then(|line| line.ether).unwrap_or_default();
+            // The masks of each field, with how many conditions each has.
+            let mut list: Vec<(Shape, u64)> = vec![(Shape::new(), 1)];
             for (field, conds) in self.open(*item) {
-                let mut masks: Vec<Option<u128>> = conds.iter().map(|cond| cond.mask()).collect();
-                masks.sort_unstable();
-                masks.dedup();
-                list = list
-                    .into_iter()
-                    .flat_map(|shape| masks.iter().map(move |mask| [shape.as_slice(), &[(field, *mask)]].concat()))
-                    .collect();
+                let mut masks: BTreeMap<Option<u128>, u64> = BTreeMap::new();
+                conds.iter().for_each(|cond| *masks.entry(cond.mask()).or_default() += 1);
+                let longer = |(shape, count): &(Shape, u64)| {
+                    let (shape, count) = (shape.clone(), *count);
+                    let each = |(mask, n): (&Option<u128>, &u64)| {
+                        ([shape.as_slice(), &[(field, *mask)]].concat(), count.saturating_mul(*n))
+                    };
+                    masks.iter().map(each).collect::<Vec<_>>()
+                };
+                list = list.iter().flat_map(longer).collect();
             }
-            shapes.extend(list);
+            for (shape, count) in list {
+                let known = kinds.entry((ether, shape)).or_default();
+                *known = known.saturating_add(count);
+            }
         }
-        Price { filters, visits: shapes.len() as u64, gotos: 0, chains: 1 }
-    }
-
-    fn filters(&self, items: &[Item]) -> u64 {
-        items.iter().fold(0u64, |sum, item| sum.saturating_add(self.product(*item)))
+        // A mask with ranges is up to three times as dear (performance.md 2.2).
+        let ranges = kinds.keys().filter(|(_, shape)| shape.iter().any(|(_, mask)| mask.is_none())).count() as u64;
+        let (filters, masks) = if kinds.len() <= MERGED_MAX {
+            masks::price(kinds, self.scale)
+        } else {
+            (kinds.values().fold(0u64, |sum, count| sum.saturating_add(*count)), kinds.len() as u64)
+        };
+        Price { filters, visits: masks + ranges, gotos: 0, chains: 1 }
     }
 
     fn product(&self, item: Item) -> u64 {

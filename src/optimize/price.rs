@@ -9,21 +9,46 @@ pub struct Scale {
     pub goto: u64,
     /// What a chain is worth: its last filter, and its place in the kernel's list of chains.
     pub chain: u64,
-    /// Lists of so many filters stay as they are.
+    /// Chains of this price stay as they are.
     pub small: u64,
+    /// What a mask less in a chain is worth, at least.
+    pub mask: u64,
+    /// The same in a large chain: one filter in so many.
+    pub share: u64,
+    /// Filters, in percent of those that the rules need, that may be spent to save masks.
+    pub growth: u64,
 }
 
 impl Default for Scale {
     /// A hundred filters for one lookup suit a box that sees more than some thousand packets between two changes of its
     /// policy, and one that holds no more filters than it must.
     fn default() -> Self {
-        Self { visit: 100, goto: 25, chain: 2, small: 64 }
+        Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 100, share: 20, growth: 100 }
     }
 }
 
 impl Scale {
-    /// Every product is factored, however small: what tests hold the passes to.
-    pub const EAGER: Self = Self { visit: 0, goto: 0, chain: 0, small: 0 };
+    /// Every product is factored and every mask merged that can be: what tests hold the passes to.
+    pub const EAGER: Self = Self { visit: 0, goto: 0, chain: 0, small: 0, mask: 16, share: 20, growth: 100 };
+}
+
+/// A small chain may grow by so many filters whatever the share: a few milliseconds.
+const GROWTH_FREE: u64 = 1_000;
+
+impl Scale {
+    /// The price below which a layout is worth taking in place of a simpler one.
+    #[must_use]
+    pub const fn worth(self, simple: u64) -> u64 {
+        if self.small == 0 { simple } else { simple - simple / 4 }
+    }
+
+    /// Filters that so many may become.
+    #[must_use]
+    pub const fn budget(self, filters: u64) -> u64 {
+        let share = filters.saturating_mul(self.growth) / 100;
+        let free = if self.growth == 0 { 0 } else { GROWTH_FREE };
+        filters.saturating_add(if share > free { share } else { free })
+    }
 }
 
 /// Filters, and what a packet pays in the worst case.

@@ -48,7 +48,7 @@ fn compile(policy: &Policy) -> Option<Program> {
 fn compile_at(policy: &Policy, scale: Scale) -> Option<Program> {
     let mut diags = Diagnostics::default();
     let graph = optimize::run(lower(policy, &SourceMap::default()), scale);
-    let program = linearize(graph, policy, FILTERS_MAX, &mut diags);
+    let program = linearize(graph, policy, scale, FILTERS_MAX, &mut diags);
     (!diags.has_errors()).then_some(program)
 }
 
