@@ -10,7 +10,7 @@ use crate::hash::fnv;
 use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
 use crate::ir::policy::{Attach, Policy};
 use crate::optimize::price::Scale;
-use crate::optimize::prios::{Placed, Prios};
+use crate::optimize::prios::{Placed, prios};
 use crate::optimize::{DEPTH_MAX, masks};
 
 use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program, Role};
@@ -87,11 +87,18 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
     let (most, count) = rules.max_by_key(|(_, count)| *count)?;
     let infos = policy.attaches.iter().flat_map(|attach| attach.prefilter.iter().chain(&attach.rules));
     let span = infos.map(|rule| &rule.info).find(|info| info.ident == most.ident && info.policy == most.policy)?.span;
-    let message = format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
+    let message =
+        format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
     Some(Diagnostic::new(&TOO_MANY_FILTERS, span, message).help("write prefixes and ranges that cover more"))
 }
 
-fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, scale: Scale, diags: &mut Diagnostics) -> Option<Attached> {
+fn attached(
+    graph: &Graph,
+    hook: &HookGraph,
+    attach: &Attach,
+    scale: Scale,
+    diags: &mut Diagnostics,
+) -> Option<Attached> {
     let order = graph.reachable(hook);
     if u32::try_from(order.len()).map_or(true, |count| count > CHAINS_MAX) {
         let message = format!("policy becomes {} chains, at most {CHAINS_MAX} fit", order.len());
@@ -125,21 +132,20 @@ fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, scale: Scale, diag
 
 /// The filters of one table, `None` where prios run out.
 fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale) -> Option<Vec<Filter>> {
-    let mut list = Vec::new();
+    let mut all = Vec::new();
+    let mut tails: HashMap<&Tail, usize> = HashMap::new();
     for (at, line) in table.lines.iter().enumerate() {
         let protocol = protocol(table.frame, line);
         let goes_on = line.tail.end == End::Continue;
+        let next = tails.len();
+        let does = *tails.entry(&line.tail).or_insert(next);
         product(&sets(table.frame, line), &mut |keys| {
-            list.push((protocol, Placed { keys: keys.to_vec(), line: at, goes_on }));
+            all.push((protocol, Placed { keys: keys.to_vec(), line: at, does, goes_on }));
         });
-    }
-    let mut prios = Prios::default();
-    for (protocol, filter) in masks::merge(list, scale) {
-        prios.place(protocol, filter);
     }
     let mut filters = Vec::new();
     let mut prio = 0u16;
-    for (protocol, members) in prios.into_prios() {
+    for (protocol, members) in prios(masks::merge(all, scale)) {
         prio = prio.checked_add(1)?;
         for (member, handle) in members.into_iter().zip(1..) {
             let tail = &table.lines.get(member.line)?.tail;

@@ -3,6 +3,7 @@
 
 mod classes;
 mod factor;
+mod lines;
 pub mod masks;
 pub mod price;
 pub mod prios;

@@ -94,7 +94,7 @@ fn differs(meant: &Outcome, program: &Program, block: usize, packet: &Packet) ->
 fn run(seed: u64, tally: &mut Tally) -> Result<(), String> {
     let mut rng = Rng::new(seed);
     let policy = policies::policy(&mut rng);
-    let scale = if seed % 2 == 0 { Scale::EAGER } else { Scale::default() };
+    let scale = if seed.is_multiple_of(2) { Scale::EAGER } else { Scale::default() };
     compare(&policy, scale, PACKETS, &mut rng, tally).map_err(|text| format!("seed {seed}: {text}"))
 }
 
