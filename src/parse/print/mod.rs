@@ -84,7 +84,7 @@ impl Printer<'_> {
                 self.block(&item.trivia, vec![Part::word("prefilter")], &Inner::default(), block);
             }
             ItemKind::Policy(policy) => self.policy(item, policy),
-            ItemKind::Error => {
+            ItemKind::Error(_) => {
                 self.comments(&item.trivia.before);
                 self.blank(item.trivia.blank_before);
                 let text = self.text(item.span);
