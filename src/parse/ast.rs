@@ -36,6 +36,8 @@ pub struct Trivia {
     pub before: Vec<Comment>,
     /// A comment at the end of its last line (for a block: of its opening line).
     pub after: Option<Span>,
+    /// For a block: a comment behind its `}`.
+    pub close: Option<Span>,
 }
 
 /// A comment on a line of its own.

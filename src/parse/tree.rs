@@ -121,6 +121,7 @@ impl<'a> Builder<'a> {
         if chunk.newlines == 0 {
             let slot = match self.last {
                 Some(ChunkKind::Open) => self.stack.last_mut().map(|frame| &mut frame.trivia.after),
+                Some(ChunkKind::Close) => self.items.last_mut().map(|item| &mut item.trivia.close),
                 Some(ChunkKind::Statement | ChunkKind::Broken) if self.annotations.is_empty() => {
                     self.items.last_mut().map(|item| &mut item.trivia.after)
                 }
@@ -201,6 +202,7 @@ impl<'a> Builder<'a> {
             blank_before: self.blank_before.take().unwrap_or(chunk.newlines > 1),
             before: std::mem::take(&mut self.comments),
             after: None,
+            close: None,
         }
     }
 

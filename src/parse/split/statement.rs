@@ -108,10 +108,9 @@ impl<'a> Splitter<'a> {
         let open = !scan.sets.is_empty();
         if !open && scan.prev != "," {
             // A block's `{` may stand on the next line.
-            let rest = self.text.get(self.pos..).unwrap_or_default().trim_start_matches(BLANK);
-            let brace = BLOCK_WORDS.contains(&scan.head) && rest.starts_with('{') && self.peek() == Some(b'\n');
-            if brace {
-                self.pos = self.text.len() - rest.len();
+            let next = self.next_text(self.pos);
+            if BLOCK_WORDS.contains(&scan.head) && self.byte(next) == Some(b'{') {
+                self.comments_until(next);
                 return false;
             }
             return !self.header_goes_on(scan);
@@ -133,6 +132,18 @@ impl<'a> Splitter<'a> {
         }
         self.pos = (line_end + 1).min(self.text.len());
         false
+    }
+
+    /// Takes the comments between a header and its `{` at `brace`, as if they stood above the header, and moves there.
+    fn comments_until(&mut self, brace: usize) {
+        while let Some(at) = self.text.get(self.pos..brace).and_then(|between| between.find('#')) {
+            let (start, end) = (self.pos + at, self.line_end(self.pos + at));
+            let text = self.text.get(start..end).unwrap_or_default();
+            self.chunk(ChunkKind::Comment, start, start + text.trim_end_matches(BLANK).len());
+            self.newlines = 1;
+            self.pos = end;
+        }
+        self.pos = brace;
     }
 
     /// At a line end: whether a policy's header goes on below it, which is reported. If so, moves there.
