@@ -59,6 +59,8 @@ pub struct Flat<'a> {
     pub broken: bool,
     /// `use` of groups around what is being added.
     stack: Vec<(&'a str, Span)>,
+    /// Groups put in place so far.
+    expanded: usize,
     full: bool,
 }
 
@@ -133,7 +135,15 @@ fn add<'a>(items: &'a [Item], part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) 
                 let list = if part == Part::Prefilter { &mut flat.prefilter } else { &mut flat.rules };
                 list.push(Placed { item, rule });
             }
-            ItemKind::Use(name) => expand(*name, part, flat, cx),
+            ItemKind::Use(name) => {
+                // Groups of nothing but groups multiply too.
+                flat.expanded += 1;
+                if flat.expanded > RULES_MAX {
+                    too_many(item, flat, cx);
+                    return;
+                }
+                expand(*name, part, flat, cx);
+            }
             ItemKind::Error(_) => flat.broken = true,
             other => misplaced(item, other, cx),
         }
@@ -142,7 +152,7 @@ fn add<'a>(items: &'a [Item], part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) 
 
 /// Reports that the policy is too large, and forgets its rules: looking at a million more would only make its writer wait.
 fn too_many(item: &Item, flat: &mut Flat<'_>, cx: &mut Cx<'_>) {
-    let message = format!("the policy has more than {RULES_MAX} rules");
+    let message = format!("the policy has more than {RULES_MAX} rules, groups counted wherever they are used");
     cx.report(Diagnostic::new(&TOO_MANY_RULES, item.span, message).help("use sets instead of many rules"));
     flat.full = true;
     flat.prefilter.clear();

@@ -1,6 +1,6 @@
 //! Definitions: every name with what it stands for, worked out once, in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::address::{Addrs, Nets};
@@ -125,6 +125,8 @@ pub struct Names<'a> {
     running: Vec<(usize, Span, usize)>,
     /// An include could not be loaded: any name may have been defined there, so unknown ones are not reported.
     pub blind: bool,
+    /// Uses of groups that nothing defines, as far as reported.
+    unknown_groups: BTreeSet<Span>,
     /// Whether the run has rules at all (else nothing can use a definition).
     pub has_rules: bool,
 }
@@ -242,7 +244,8 @@ pub fn group<'a>(span: Span, cx: &mut Cx<'a>) -> Option<&'a Block> {
         group.used = true;
         return group.block;
     }
-    if !cx.names.blind {
+    // A group is looked into wherever it is used: what it lacks is told once.
+    if !cx.names.blind && cx.names.unknown_groups.insert(span) {
         let near = words::nearest(text, cx.names.groups.keys().copied());
         let help = near.map_or_else(|| format!("define it: `group {text} {{ ... }}`"), words::did_you_mean);
         cx.report(Diagnostic::new(&UNKNOWN_NAME, span, format!("no group is called `{text}`")).help(help));

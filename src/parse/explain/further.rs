@@ -13,14 +13,20 @@ use crate::source::Span;
 /// Most further words that are looked at in one statement.
 const FURTHER_MAX: usize = 16;
 
+/// Longest statement that is looked at again, in bytes: a longer one was made by a program, or is no policy.
+const LENGTH_MAX: usize = 16 << 10;
+
 /// The misspelt words behind the first mistake of a statement, and what can still be read of it. `faults` holds the places
 /// of what was told already.
 ///
 /// Each misspelt word is put right, or blanked out, in a copy that is parsed again; what is no plain misspelling may
 /// follow from that, so it is not told.
 pub fn further(text: &str, at: At, mut faults: Vec<Span>) -> (Vec<Diagnostic>, Salvage) {
-    let mut text = text.to_owned();
     let mut found = Vec::new();
+    if text.len() > LENGTH_MAX {
+        return (found, Salvage::default());
+    }
+    let mut text = text.to_owned();
     for round in 0..FURTHER_MAX {
         let Err(error) = <Grammar as pest::Parser<Rule>>::parse(Rule::statement, &text) else { break };
         let finding = explain(Rule::statement, &text, at, &error);
