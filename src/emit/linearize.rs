@@ -87,11 +87,18 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
     let (most, count) = rules.max_by_key(|(_, count)| *count)?;
     let infos = policy.attaches.iter().flat_map(|attach| attach.prefilter.iter().chain(&attach.rules));
     let span = infos.map(|rule| &rule.info).find(|info| info.ident == most.ident && info.policy == most.policy)?.span;
-    let message = format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
+    let message =
+        format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
     Some(Diagnostic::new(&TOO_MANY_FILTERS, span, message).help("write prefixes and ranges that cover more"))
 }
 
-fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, scale: Scale, diags: &mut Diagnostics) -> Option<Attached> {
+fn attached(
+    graph: &Graph,
+    hook: &HookGraph,
+    attach: &Attach,
+    scale: Scale,
+    diags: &mut Diagnostics,
+) -> Option<Attached> {
     let order = graph.reachable(hook);
     if u32::try_from(order.len()).map_or(true, |count| count > CHAINS_MAX) {
         let message = format!("policy becomes {} chains, at most {CHAINS_MAX} fit", order.len());

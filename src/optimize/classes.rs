@@ -148,7 +148,8 @@ fn by_prefixes(bits: u8, sets: &[&[Cond]]) -> Classes {
     trie.choose(root, otherwise, &mut list);
     list.sort_by_key(|(value, length, _)| (std::cmp::Reverse(*length), *value));
     let full = ones(bits);
-    let cond = |value: u128, length: u8| Cond::Bits { value, mask: full & !(full.checked_shr(length.into()).unwrap_or(0)) };
+    let cond =
+        |value: u128, length: u8| Cond::Bits { value, mask: full & !(full.checked_shr(length.into()).unwrap_or(0)) };
     let list = list.into_iter().map(|(value, length, class)| (cond(value, length), class)).collect();
     Classes { members: names.members, list, otherwise }
 }

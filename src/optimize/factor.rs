@@ -179,13 +179,11 @@ impl Factoring<'_> {
 
     /// The best field to sort by, with its price.
     fn best_split(&self, items: &[Item]) -> Option<(Price, Field, Option<Cond>, Classes)> {
-        let fields: BTreeMap<Field, usize> = items.iter().flat_map(|item| self.open(*item)).fold(
-            BTreeMap::new(),
-            |mut fields, (field, _)| {
+        let fields: BTreeMap<Field, usize> =
+            items.iter().flat_map(|item| self.open(*item)).fold(BTreeMap::new(), |mut fields, (field, _)| {
                 *fields.entry(field).or_default() += 1;
                 fields
-            },
-        );
+            });
         let mut best: Option<(Price, Field, Option<Cond>, Classes)> = None;
         for field in fields.into_keys() {
             let Some((price, guard, classes)) = self.weigh(items, field) else { continue };
@@ -201,7 +199,8 @@ impl Factoring<'_> {
         if field == Field::CtState || field == Field::CtZone {
             return None;
         }
-        let asking: Vec<Item> = (0..items.len()).filter(|at| self.asks(items, *at, field)).map(|at| items[at]).collect();
+        let asking: Vec<Item> =
+            (0..items.len()).filter(|at| self.asks(items, *at, field)).map(|at| items[at]).collect();
         let guard = self.guard(&asking, field)?;
         let sets: Vec<&[Cond]> = asking.iter().filter_map(|item| self.conds(*item, field)).collect();
         let classes = classes(field, &sets)?;
@@ -210,7 +209,8 @@ impl Factoring<'_> {
             return None;
         }
         let free_price = self.flat_price(&free);
-        let mut price = Price { filters: classes.list.len() as u64, visits: classes.masks() as u64, gotos: 1, chains: 1 };
+        let mut price =
+            Price { filters: classes.list.len() as u64, visits: classes.masks() as u64, gotos: 1, chains: 1 };
         let mut most = 0;
         for members in &classes.members {
             let own: Vec<Item> = members
@@ -258,8 +258,7 @@ impl Factoring<'_> {
     fn peel(&self, items: &[Item]) -> Option<(Price, (usize, usize))> {
         let start = items.iter().position(|item| self.explodes(*item))?;
         let length = items.iter().skip(start).take_while(|item| self.explodes(**item)).count();
-        let (head, run, tail) =
-            (items.get(..start)?, items.get(start..start + length)?, items.get(start + length..)?);
+        let (head, run, tail) = (items.get(..start)?, items.get(start..start + length)?, items.get(start + length..)?);
         if head.is_empty() && tail.is_empty() {
             return None;
         }
@@ -290,7 +289,8 @@ impl Factoring<'_> {
     /// Whether multiplying the line out costs more than asking its fields one after the other.
     fn explodes(&self, item: Item) -> bool {
         let flat = Price { filters: self.product(item), visits: 1, ..Price::default() };
-        flat.weight(self.scale) > self.scale.small && self.chained_price(item).weight(self.scale) < flat.weight(self.scale)
+        flat.weight(self.scale) > self.scale.small
+            && self.chained_price(item).weight(self.scale) < flat.weight(self.scale)
     }
 
     /// A line's fields asked one after the other, the sets with one condition together.
@@ -363,7 +363,8 @@ impl Factoring<'_> {
     /// Whether the line matches every packet that meets it, and decides.
     fn always(&self, item: Item) -> bool {
         let line = self.table.lines.get(item.line);
-        line.is_some_and(|line| line.ether.is_none() && line.tail.end != End::Continue) && self.open(item).next().is_none()
+        line.is_some_and(|line| line.ether.is_none() && line.tail.end != End::Continue)
+            && self.open(item).next().is_none()
     }
 
     /// The protocol stays in a line that asks for something behind it: flower reads nothing there without it.

@@ -111,7 +111,11 @@ impl Merging {
             }
             let (Some(Some(one)), Some(Some(other))) = (self.groups.get(a), self.groups.get(b)) else { continue };
             let Some(shape) = join(&one.shape, &other.shape) else { continue };
-            let merged = Group { protocol: one.protocol, shape, count: one.count.saturating_add(other.count).saturating_add(more) };
+            let merged = Group {
+                protocol: one.protocol,
+                shape,
+                count: one.count.saturating_add(other.count).saturating_add(more),
+            };
             all = all.saturating_add(more);
             // A third group may have this very mask: then all three are one, at no further cost.
             let new = self.groups.len();

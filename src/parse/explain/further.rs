@@ -141,7 +141,9 @@ fn salvage(text: &str, at: At, faults: &[Span]) -> Salvage {
         let place = At(token.span.lo);
         let span = place.span(&pair);
         let next = all.iter().find(|token| token.span.lo >= span.hi);
-        if faults.iter().any(|fault| fault.lo < span.hi && span.lo < fault.hi) || !ends_before(next, faults) {
+        // What is wrong behind an action may belong to it: `limit 10 mbit`.
+        let bounds = if action { &[] } else { faults };
+        if faults.iter().any(|fault| fault.lo < span.hi && span.lo < fault.hi) || !ends_before(next, bounds) {
             continue;
         }
         done = span.hi;
