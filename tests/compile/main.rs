@@ -5,7 +5,7 @@
 //! Files in a folder below a topic (`inc/`) are included by cases and are none themselves.
 //!
 //! `UPDATE_EXPECT=1 cargo test --test compile` writes the goldens anew; the difference is for review.
-//! Every policy in `examples/policies/` compiles without a finding.
+//! Every policy in `examples/policies/` compiles without a finding, and is in canonical layout.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -160,6 +160,8 @@ fn same(what: &str, old: &str, new: &str) -> Result<(), Failed> {
 fn example(path: &Path) -> Result<(), Failed> {
     let (diag, script) = outputs(&args(path)?, &DiskFiles)?;
     same("the findings of an example", "", &diag)?;
+    let laid = layout(path.to_str().unwrap_or_default(), &DiskFiles)?.ok_or("an example must parse")?;
+    same("the canonical layout of an example", &fs::read_to_string(path)?, &laid)?;
     script.map(|_| ()).ok_or_else(|| "an example must compile".into())
 }
 

@@ -2,7 +2,10 @@ use super::{bare, refused, run, run_files};
 
 /// Findings about one rule in a tracked policy, which stands on line 2: `(rule, findings)`; each finding by its beginning.
 const RULES: &[(&str, &[&str])] = &[
-    ("allow from ofice", &["2:12 error[unknown-name]: no net is called `ofice` (define it: `net ofice = ...`)"]),
+    (
+        "allow from ofice",
+        &["2:12 error[unknown-name]: no net is called `ofice` (define it, as in `net ofice = 10.0.0.0/24`)"],
+    ),
     ("allow service dsn", &["2:15 error[unknown-name]: no service is called `dsn` (did you mean `dns`?)"]),
     ("allow tcp to port shh", &["2:19 error[unknown-name]: no port is called `shh` (did you mean `ssh`?)"]),
     (
