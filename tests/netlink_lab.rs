@@ -359,7 +359,7 @@ mod lab {
         let first = apply(&simple(1, &["eth0", "eth1"])).unwrap();
         let block = first.placement.blocks[0][0];
         let second = apply(&simple(2, &["eth0", "eth1"])).unwrap();
-        assert_eq!(second.before, Some((1, 1)));
+        assert_eq!(second.was.current(), Some((1, 1)));
         assert_eq!(second.placement.generation, 2);
         assert_eq!(second.notes, Vec::<String>::new());
         let shown = sh(&format!("tc filter show block {block}"));

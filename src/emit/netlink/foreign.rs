@@ -3,9 +3,8 @@
 use crate::abi::tcm;
 use crate::emit::program::Program;
 
-use super::apply::during;
 use super::dump;
-use super::error::ApplyError;
+use super::error::{ApplyError, during};
 use super::live::{Live, LiveBlock, LiveFilter, OtherQdisc};
 use super::message;
 use super::socket::Socket;
