@@ -11,7 +11,7 @@ use crate::emit::program::{Action, Placement, Program};
 use super::action::Context;
 use super::error::ApplyError;
 use super::grace::grace;
-use super::live::{Live, LiveBlock};
+use super::live::Live;
 use super::load::{self, Loaded};
 use super::message;
 use super::place::{Placed, place};
@@ -161,13 +161,8 @@ fn already_live(program: &Program, placed: &Placed, live: &Live, links: &BTreeMa
 fn left_over(live: &Live) -> Vec<(u32, u32)> {
     live.blocks
         .iter()
-        .flat_map(|(number, block)| dead_chains(block).into_iter().map(|chain| (*number, chain)))
+        .flat_map(|(number, block)| block.dead_chains().into_iter().map(|chain| (*number, chain)))
         .collect()
-}
-
-fn dead_chains(block: &LiveBlock) -> Vec<u32> {
-    let generations: BTreeSet<u32> = block.live().into_iter().map(|(generation, _)| generation.into()).collect();
-    block.chains().into_iter().filter(|chain| !generations.contains(&(chain >> 16))).collect()
 }
 
 /// Empties chains, which removes them.
