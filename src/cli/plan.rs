@@ -51,13 +51,16 @@ pub(super) fn compare(program: &Program, session: &mut Session, out: Out) -> Res
 
 /// What an apply changes in what was live before it.
 pub(super) fn against(program: &Program, receipt: &Receipt, out: Out) -> Plan {
-    let record = receipt.was.current().map(|(_, digest)| Record::read(Path::new(FOLDER), digest));
-    let record = record.and_then(|record| match record {
-        Ok(record) => Some(record),
-        Err(why) => {
-            out.message(&format!("note: live rules are told by their hashes only, their words are not known: {why}\n"));
-            None
+    let record = receipt.was.current().and_then(|(_, digest)| {
+        if digest == program.digest {
+            return Some(Record::from(program));
         }
+        let why = match Record::read(Path::new(FOLDER), digest) {
+            Ok(record) => return Some(record),
+            Err(why) => why,
+        };
+        out.message(&format!("note: rules that are live are known by their hashes only, not by their words: {why}\n"));
+        None
     });
     let mut plan = plan(program, &receipt.placement, &receipt.was, record.as_ref());
     plan.attached.clone_from(&receipt.attached);

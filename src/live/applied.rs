@@ -18,7 +18,7 @@ pub fn text(receipt: &Receipt, plan: &Plan) -> String {
     }
     let before = match plan.live {
         Some((before, _)) => format!("before: {before}"),
-        None if receipt.was.is_empty() => "nothing was before".to_owned(),
+        None if receipt.was.generations().is_empty() => "nothing was before".to_owned(),
         None => "several were before".to_owned(),
     };
     let open = match receipt.detached.as_slice() {

@@ -5,10 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{AttachWords, Record};
+use super::record::Record;
 use crate::emit::netlink::Live;
 use crate::emit::netlink::live::{Count, LiveFilter, Origin};
 use crate::emit::program::{Role, RuleRef};
+use crate::ir::policy::Hook;
+
+/// Both hooks.
+pub const HOOKS: [Hook; 2] = [Hook::Ingress, Hook::Egress];
 
 /// A rule that is live.
 #[derive(Clone, Debug)]
@@ -40,12 +44,34 @@ pub fn is_exact(live: &Live, record: &Record) -> bool {
     live.current().is_some_and(|(_, digest)| digest == record.digest)
 }
 
-/// The policy of each block of ours.
+/// The policy of each block of ours: by its devices, or, where these have other names now, by the rules that it holds.
 #[must_use]
 pub fn policies(live: &Live, record: &Record) -> BTreeMap<u32, usize> {
     let mut out = BTreeMap::new();
-    for (at, attach) in record.attaches.iter().enumerate() {
-        out.extend(attach.blocks(live).into_iter().map(|block| (block, at)));
+    // Rules with the same `@id` and words may stand in several policies: these tell nothing.
+    let mut named: BTreeMap<(Role, u32, u64), Option<&str>> = BTreeMap::new();
+    for rule in &record.rules {
+        let policy = Some(rule.policy.as_str());
+        let known = named.entry((rule.role, rule.ident, rule.meaning)).or_insert(policy);
+        *known = known.filter(|known| Some(*known) == policy);
+    }
+    for (blocks, hook) in live.devices.iter().flat_map(|device| HOOKS.map(|hook| (&device.blocks, hook))) {
+        let number = blocks.on(hook);
+        let mut here = record.attaches.iter().enumerate().filter(|(_, attach)| attach.hook() == hook);
+        let by_device = here.clone().find(|(_, attach)| attach.devices.contains(&blocks.device));
+        let mut by_rules = || {
+            let filters = live.blocks.get(&number).into_iter().flat_map(|block| &block.filters);
+            let mut origins = filters.filter_map(LiveFilter::origin);
+            let policy =
+                origins.find_map(|origin| *named.get(&(origin.role, origin.ident, origin.meaning)).unwrap_or(&None))?;
+            here.find(|(_, attach)| attach.policy == policy)
+        };
+        // A device that is named decides for all that share its block.
+        if let Some((at, _)) = by_device {
+            out.insert(number, at);
+        } else if let Some((at, _)) = by_rules() {
+            out.entry(number).or_insert(at);
+        }
     }
     out
 }
@@ -94,17 +120,4 @@ pub fn counted<'a>(live: &Live, record: Option<&'a Record>) -> Vec<Counted<'a>> 
 fn marks(record: Option<&Record>) -> BTreeMap<(Role, u32, u64), (usize, &RuleRef)> {
     let rules = record.iter().flat_map(|record| record.rules.iter().enumerate());
     rules.map(|(at, rule)| ((rule.role, rule.ident, rule.meaning), (at, rule))).collect()
-}
-
-impl AttachWords {
-    /// Blocks that its devices have on its hook.
-    #[must_use]
-    pub fn blocks(&self, live: &Live) -> Vec<u32> {
-        let own =
-            live.devices.iter().map(|device| &device.blocks).filter(|blocks| self.devices.contains(&blocks.device));
-        let mut blocks: Vec<u32> = own.map(|blocks| blocks.on(self.hook())).collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        blocks
-    }
 }

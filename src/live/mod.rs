@@ -10,3 +10,6 @@ pub mod plan;
 pub mod record;
 pub mod report;
 pub mod status;
+
+#[cfg(test)]
+mod shapes;

@@ -64,6 +64,12 @@ impl AttachWords {
         if self.hook == Hook::Egress.word() { Hook::Egress } else { Hook::Ingress }
     }
 
+    /// policy `web`
+    #[must_use]
+    pub fn policy_quoted(&self) -> String {
+        if self.policy.is_empty() { "the policy".to_owned() } else { format!("policy `{}`", self.policy) }
+    }
+
     /// `policy web on eth0, eth1 ingress`
     #[must_use]
     pub fn title(&self) -> String {

@@ -1,4 +1,4 @@
-//! A plan in words, and as JSON. The JSON is versioned: a change that breaks a reader raises [`VERSION`].
+//! A plan in words, and as JSON, whose shape stands in `docs/json.md`. A change that breaks a reader raises [`VERSION`].
 
 use std::fmt::{self, Write};
 

@@ -8,13 +8,12 @@ use std::fmt::{self, Write};
 use std::time::SystemTime;
 
 use super::age;
-use super::counts::{Counted, counted, is_exact};
+use super::counts::{Counted, HOOKS, counted, is_exact, policies};
 use super::record::Record;
 use super::report::{count, grouped};
 use crate::emit::json::role_word;
 use crate::emit::netlink::Live;
 use crate::emit::program::{Role, RuleRef};
-use crate::ir::policy::Hook;
 
 pub use json::VERSION;
 pub use problems::Problem;
@@ -25,6 +24,8 @@ pub struct Status<'a> {
     record: Option<&'a Record>,
     /// Whether the record is of what is live, and not only of a policy that looks like it.
     exact: bool,
+    /// The policy of each block, as an index into the record.
+    policies: BTreeMap<u32, usize>,
     rules: Vec<Counted<'a>>,
     problems: Vec<Problem>,
     now: SystemTime,
@@ -40,8 +41,10 @@ impl<'a> Status<'a> {
     #[must_use]
     pub fn new(live: &'a Live, record: Option<&'a Record>, devices: &BTreeMap<String, u32>, now: SystemTime) -> Self {
         let exact = record.is_some_and(|record| is_exact(live, record));
-        let problems = problems::problems(live, record.filter(|_| exact), devices);
-        Self { live, record, exact, rules: counted(live, record), problems, now }
+        let record_of_it = record.filter(|_| exact);
+        let policies = record_of_it.map(|record| policies(live, record)).unwrap_or_default();
+        let problems = problems::problems(live, record_of_it, &policies, devices);
+        Self { live, record, exact, policies, rules: counted(live, record), problems, now }
     }
 
     /// For people; every line ends in a newline.
@@ -61,6 +64,9 @@ impl<'a> Status<'a> {
         for problem in &self.problems {
             writeln!(out, "warning: {}", problem.text)?;
         }
+        if !self.rules.iter().any(|rule| is_shown(rule.role)) {
+            return Ok(());
+        }
         writeln!(out, "{:>14} {:>16}  rule", "packets", "bytes")?;
         let width = self
             .rules
@@ -71,13 +77,13 @@ impl<'a> Status<'a> {
             .max();
         let width = width.unwrap_or_default();
         for (at, attach) in self.record.iter().filter(|_| self.exact).flat_map(|record| &record.attaches).enumerate() {
-            writeln!(out, "{}{}", attach.title(), blocks(&attach.blocks(self.live)))?;
+            writeln!(out, "{}{}", attach.title(), blocks(&self.blocks_of(at)))?;
             self.rows(out, width, |rule| rule.policy == Some(at))?;
         }
         for number in self.live.blocks.keys() {
             let mut of_block = self.rules.iter().filter(|rule| rule.block == Some(*number) && is_shown(rule.role));
             if of_block.next().is_some() {
-                writeln!(out, "{}{}", self.users(*number), blocks(&[*number]))?;
+                writeln!(out, "{}{}", users(self.live, *number), blocks(&[*number]))?;
                 self.rows(out, width, |rule| rule.block == Some(*number))?;
             }
         }
@@ -86,7 +92,8 @@ impl<'a> Status<'a> {
 
     fn heading(&self, out: &mut String) -> fmt::Result {
         let Some((generation, digest)) = self.live.current() else {
-            return writeln!(out, "no single generation is live");
+            let several = self.live.generations().len() > 1;
+            return writeln!(out, "{} generation is live", if several { "no single" } else { "no" });
         };
         write!(out, "generation {generation}")?;
         if let Some(seconds) = self.live.age() {
@@ -122,9 +129,9 @@ impl<'a> Status<'a> {
         Ok(())
     }
 
-    /// `eth0, eth1 ingress`
-    fn users(&self, block: u32) -> String {
-        users(self.live, block)
+    /// The blocks of a policy.
+    fn blocks_of(&self, policy: usize) -> Vec<u32> {
+        self.policies.iter().filter(|(_, at)| **at == policy).map(|(block, _)| *block).collect()
     }
 }
 
@@ -149,7 +156,7 @@ fn blocks(list: &[u32]) -> String {
 
 /// The devices and the hook that a block serves: `eth0, eth1 ingress`.
 fn users(live: &Live, block: u32) -> String {
-    for hook in [Hook::Ingress, Hook::Egress] {
+    for hook in HOOKS {
         let own = live.devices.iter().map(|device| &device.blocks).filter(|blocks| blocks.on(hook) == block);
         let names: Vec<&str> = own.map(|blocks| blocks.device.as_str()).collect();
         if !names.is_empty() {
@@ -160,4 +167,4 @@ fn users(live: &Live, block: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -297,10 +297,16 @@ impl Count {
 }
 
 impl Live {
+    /// Generations and digests that entry filters name; more than one only if a switch broke off.
+    #[must_use]
+    pub fn generations(&self) -> BTreeSet<(u16, u64)> {
+        self.blocks.values().flat_map(LiveBlock::live).collect()
+    }
+
     /// Generation and digest that are live; `None` if nothing is, or not everywhere the same.
     #[must_use]
     pub fn current(&self) -> Option<(u16, u64)> {
-        let all: BTreeSet<(u16, u64)> = self.blocks.values().flat_map(LiveBlock::live).collect();
+        let all = self.generations();
         if all.len() == 1 { all.first().copied() } else { None }
     }
 

@@ -81,7 +81,7 @@ impl Status<'_> {
     pub fn json(&self) -> serde_json::Result<String> {
         let current = self.live.current();
         let seconds = self.live.age();
-        let attaches = self.record.iter().filter(|_| self.exact).flat_map(|record| &record.attaches);
+        let attaches = self.record.iter().filter(|_| self.exact).flat_map(|record| &record.attaches).enumerate();
         let document = Document {
             version: VERSION,
             generation: current.map(|(generation, _)| generation),
@@ -95,11 +95,11 @@ impl Status<'_> {
                 .map(|problem| ProblemJson { kind: problem.kind, text: &problem.text })
                 .collect(),
             policies: attaches
-                .map(|attach| PolicyJson {
+                .map(|(at, attach)| PolicyJson {
                     policy: &attach.policy,
                     devices: &attach.devices,
                     hook: &attach.hook,
-                    blocks: attach.blocks(self.live),
+                    blocks: self.blocks_of(at),
                     filters_per_block: attach.filters,
                 })
                 .collect(),

@@ -3,6 +3,7 @@ use crate::abi::{act, eth, flower, gact, police, stats, tc_act, tca};
 use crate::emit::netlink::live::{LiveBlock, LiveDevice, LiveFilter};
 use crate::emit::netlink::nla::Attr;
 use crate::emit::program::{Action, Attached, Chain, Control, DeviceBlocks, Filter, Program, chain_number, cookie};
+use crate::ir::policy::Hook;
 use netlink_packet_core::Emitable;
 
 const GENERATION: u16 = 3;
@@ -44,15 +45,15 @@ fn rule(policy: &str, position: usize, role: Role, id: Option<&str>, text: &str)
         text: text.into(),
         annotations: id.map(|id| ("id".to_owned(), id.to_owned())).into_iter().collect(),
         role,
-        // The same in both policies, as for rules with one `@id`.
-        ident: u32::try_from(position).unwrap(),
+        // That of the rule with an `@id` is the same in both policies, its meaning too.
+        ident: u32::try_from(policy.len() * 10 * usize::from(id.is_none()) + position + 1).unwrap(),
         meaning: u64::try_from(position).unwrap(),
         place: String::new(),
     }
 }
 
 /// Two policies of one rule and a default; tagged frames meet the default in chain 0.
-fn program() -> Program {
+pub fn program() -> Program {
     let mut rules = Vec::new();
     let mut attaches = Vec::new();
     for (name, device) in [("in", "eth0"), ("out", "eth1")] {
@@ -89,7 +90,7 @@ fn program() -> Program {
 }
 
 /// What the kernel holds of it: `seen` packets met the rule of each policy.
-fn live(program: &Program, seen: [u32; 2]) -> Live {
+pub fn live(program: &Program, seen: [u32; 2]) -> Live {
     let mut live = Live::default();
     let entry = cookie(Role::Entry, GENERATION, 0, DIGEST);
     for ((attached, number), packets) in program.attaches.iter().zip([100, 102]).zip(seen) {
@@ -161,7 +162,10 @@ policy out on eth1 ingress, block 102
 
 fn kinds(live: &Live, devices: &BTreeMap<String, u32>) -> Vec<&'static str> {
     let record = Record::from(&program());
-    problems::problems(live, Some(&record), devices).into_iter().map(|problem| problem.kind).collect()
+    problems::problems(live, Some(&record), &policies(live, &record), devices)
+        .into_iter()
+        .map(|problem| problem.kind)
+        .collect()
 }
 
 #[test]
@@ -174,6 +178,13 @@ fn what_is_not_as_it_was_left_is_said() {
     less.blocks.remove(&102);
     assert_eq!(kinds(&less, &devices()), ["no-clsact"]);
     assert_eq!(kinds(&less, &[("eth0".to_owned(), 1)].into()), ["no-device"]);
+
+    // Under another name the device keeps its block, whose rules tell the policy.
+    let mut renamed = whole.clone();
+    renamed.devices[1].blocks.device = "lan".to_owned();
+    assert_eq!(kinds(&renamed, &[("eth0".to_owned(), 1), ("lan".to_owned(), 2)].into()), ["no-device", "renamed"]);
+    let record = Record::from(&program());
+    assert!(text(&renamed, Some(&record), &devices()).contains("policy out on eth1 ingress, block 102\n"));
 
     let mut drifted = whole.clone();
     drifted.blocks.get_mut(&100).unwrap().filters.remove(3);
@@ -192,12 +203,20 @@ fn what_is_not_as_it_was_left_is_said() {
     broken.blocks.get_mut(&100).unwrap().filters.push(unused);
     assert_eq!(kinds(&broken, &devices()), ["left-over"]);
 
+    let mut bare = whole.clone();
+    bare.blocks.values_mut().for_each(|block| block.filters.clear());
+    let told = text(&bare, None, &devices());
+    assert_eq!(
+        told,
+        "no generation is live\nwarning: eth0, eth1: our clsact is empty, so every packet passes; `ctpolicy remove` takes it out\n"
+    );
+
     let mut half = whole;
     for filter in &mut half.blocks.get_mut(&102).unwrap().filters {
         let entry = crate::emit::program::cookie(Role::Entry, 4, 0, 9);
         *filter = held(filter.chain, filter.prio, Some(entry), vec![action("gact", tc_act::SHOT, 0, 0)]);
     }
-    assert_eq!(problems::problems(&half, None, &devices())[0].kind, "half-switched");
+    assert_eq!(problems::problems(&half, None, &BTreeMap::new(), &devices())[0].kind, "half-switched");
     assert!(text(&half, None, &devices()).starts_with("no single generation is live\nwarning: a switch broke off"));
 }
 
