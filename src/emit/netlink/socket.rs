@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// must fit even into an unprivileged receive buffer.
 const BATCH_MESSAGES: usize = 128;
 
-/// Most bytes of a send; the kernel refuses what passes the send buffer (208 KiB by default).
+/// Most bytes of a send, where the send buffer (208 KiB by default) takes that much.
 const BATCH_BYTES: usize = 128 << 10;
 
 /// Largest part of a dump that the kernel sends at once is 32 KiB.
@@ -83,7 +83,8 @@ impl Socket {
         requests: impl Iterator<Item = Request>,
         stop: bool,
     ) -> Result<Vec<Failure>, SocketError> {
-        self.run_batches(requests, stop, BATCH_MESSAGES, BATCH_BYTES)
+        let room = self.wire.room(BATCH_BYTES).min(BATCH_BYTES);
+        self.run_batches(requests, stop, BATCH_MESSAGES, room)
     }
 
     /// Sends requests in one send, for which there has to be [`Socket::room`].
@@ -110,7 +111,10 @@ impl Socket {
             let first = self.sequence.wrapping_add(1);
             let mut count = 0;
             let mut last = 0;
-            while let Some(request) = requests.next_if(|_| count < most_messages && batch.len() < most_bytes) {
+            // One message goes out whatever its size: the kernel will say what is wrong with it.
+            while let Some(request) = requests
+                .next_if(|next| batch.is_empty() || count < most_messages && batch.len() + next.length() <= most_bytes)
+            {
                 self.sequence = self.sequence.wrapping_add(1);
                 last = batch.len();
                 batch.extend(request.bytes(self.sequence, false));

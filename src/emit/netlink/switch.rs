@@ -40,9 +40,8 @@ impl<'a> Switch<'a> {
     /// [`ApplyError::SwitchTooLong`]; nothing was changed.
     pub fn prepare(socket: &mut Socket, loaded: &'a Loaded<'a>, live: &Live) -> Result<Self, ApplyError> {
         let steps = steps(loaded, live);
-        let length = |request: &Request| request.bytes(0, true).len();
-        let forth: usize = steps.iter().map(|step| length(&step.forth)).sum();
-        let back: usize = steps.iter().map(|step| length(&step.back)).sum();
+        let forth: usize = steps.iter().map(|step| step.forth.length()).sum();
+        let back: usize = steps.iter().map(|step| step.back.length()).sum();
         let bytes = forth.max(back);
         let room = socket.room(bytes);
         if room < bytes {

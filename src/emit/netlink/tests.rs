@@ -147,3 +147,12 @@ fn the_switch_is_one_message_or_none() {
     run(&fake, &large).unwrap();
     assert_eq!(fake.0.borrow().longest, bytes);
 }
+
+#[test]
+fn loading_makes_do_with_a_small_send_buffer() {
+    let fake = kernel();
+    fake.0.borrow_mut().room = 1024;
+    run(&fake, &program(1, &["a", "b"])).unwrap();
+    assert_eq!(run(&fake, &program(1, &["a", "b"])).unwrap().outcome, Outcome::Unchanged);
+    assert!(fake.0.borrow().longest <= 1024);
+}
