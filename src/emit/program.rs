@@ -40,6 +40,14 @@ pub struct RuleRef {
     pub place: String,
 }
 
+impl RuleRef {
+    /// Its `@id`.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.annotations.iter().find(|(key, _)| key == "id").map(|(_, value)| value.as_str())
+    }
+}
+
 /// Why a filter exists. The number goes into the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
@@ -233,6 +241,17 @@ pub struct DeviceBlocks {
     pub ingress: u32,
     /// Its egress block.
     pub egress: u32,
+}
+
+impl DeviceBlocks {
+    /// Its block on a hook.
+    #[must_use]
+    pub const fn on(&self, hook: Hook) -> u32 {
+        match hook {
+            Hook::Ingress => self.ingress,
+            Hook::Egress => self.egress,
+        }
+    }
 }
 
 /// Highest generation number; the next is 1 again.
