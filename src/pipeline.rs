@@ -1,11 +1,12 @@
 //! The chain of stages: Source, Ast, Policy, Graph, Program. It stops after a stage that reported an error.
 
 use crate::diag::Diagnostics;
-use crate::emit::linearize::linearize;
+use crate::emit::linearize::{FILTERS_MAX, linearize};
 use crate::emit::program::Program;
 use crate::ir::lower::lower;
 use crate::ir::policy::Policy;
 use crate::ir::resolve::{Options, resolve};
+use crate::optimize::{self, price::Scale};
 use crate::parse::{Files, LoadError, load};
 use crate::source::SourceMap;
 
@@ -40,8 +41,8 @@ fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) 
     if run.diags.has_errors() {
         return Ok(None);
     }
-    let graph = lower(&policy, &run.map);
-    let program = linearize(graph, &policy, &mut run.diags);
+    let graph = optimize::run(lower(&policy, &run.map), Scale::default());
+    let program = linearize(graph, &policy, Scale::default(), FILTERS_MAX, &mut run.diags);
     run.policy = Some(policy);
     if !run.diags.has_errors() {
         run.program = Some(program);

@@ -34,6 +34,15 @@ impl Cond {
         Self::Bits { value, mask: field.row().full_mask() }
     }
 
+    /// Bits that count; `None` for a range.
+    #[must_use]
+    pub const fn mask(self) -> Option<u128> {
+        match self {
+            Self::Bits { mask, .. } => Some(mask),
+            Self::Range { .. } => None,
+        }
+    }
+
     /// Whether a packet with this field value is matched.
     #[must_use]
     pub fn matches(self, field_value: u128) -> bool {

@@ -10,8 +10,14 @@ use std::collections::HashMap;
 use crate::abi::eth;
 use crate::field::{Cond, Field, Key};
 
-/// A field with its mask, `None` for a range.
-type Shape = Vec<(Field, Option<u128>)>;
+/// Fields with their masks, `None` for a range: what flower calls a mask.
+pub type Shape = Vec<(Field, Option<u128>)>;
+
+/// The mask of these keys.
+#[must_use]
+pub fn shape_of(keys: &[Key]) -> Shape {
+    keys.iter().map(|key| (key.field, key.cond.mask())).collect()
+}
 
 /// Which filters of a group agree on some bits: projected values to members. Never iterated.
 struct Index {
@@ -48,14 +54,7 @@ pub struct Prios {
 impl Prios {
     /// Places the next filter in first-match order. A filter whose very key stands earlier can never match and is left out.
     pub fn place(&mut self, protocol: u16, filter: Placed) {
-        let shape: Shape = filter
-            .keys
-            .iter()
-            .map(|key| match key.cond {
-                Cond::Bits { mask, .. } => (key.field, Some(mask)),
-                Cond::Range { .. } => (key.field, None),
-            })
-            .collect();
+        let shape = shape_of(&filter.keys);
         let mut place = None;
         for (at, group) in self.groups.iter_mut().enumerate().rev() {
             let (same, apart) = (group.protocol == protocol, ![group.protocol, protocol].contains(&eth::P_ALL));

@@ -526,10 +526,6 @@ fn limits_hold() {
     let text = format!("{groups}group g24 {{ drop tcp }}\npolicy p on eth0 ingress {{ use g0\ndefault drop }}");
     let found = run(&text, &super::options()).findings;
     assert!(found.len() == 1 && found[0].contains("error[too-many-rules]"), "{found:?}");
-    let odd =
-        |net: u8| (0..1024u32).map(|i| format!("10.{net}.{}.{}", i >> 7, (i * 2) & 255)).collect::<Vec<_>>().join(", ");
-    let found = refused(&format!("drop ip tcp from {{ {} }} to {{ {} }}", odd(0), odd(1)));
-    assert!(found.starts_with("2:1 error[too-many-filters]: this rule becomes 1048576 filters"), "{found}");
 }
 
 #[test]
