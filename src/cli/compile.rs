@@ -29,7 +29,7 @@ pub struct Args {
     pub iproute2: (u16, u16),
     /// Show what the rules cost, instead of the ruleset (with -o: beside it)
     ///
-    /// Filters, chains, prios, hash tables and masks; what the dearest packet of each class pays, in lookups and in modelled
+    /// Filters, chains, prios, hash tables and masks, before and after optimisation; what the dearest packet of each class pays, in lookups and in modelled
     /// instructions; and the rules that become most filters. With `-o OUT` the ruleset goes to OUT and this to standard
     /// output (with `-o -` to standard error); without it, this alone to standard output. `--format json` gives both as JSON.
     #[arg(long)]
@@ -118,7 +118,8 @@ pub struct Texts {
 pub fn print(compiled: &Compiled, args: &Args) -> Result<Option<Texts>, Failure> {
     let (Some(program), Some(policy)) = (&compiled.program, &compiled.policy) else { return Ok(None) };
     let stats = if args.stats {
-        let stats = Stats { before: None, after: cost::cost(program, policy) };
+        let before = pipeline::plain(compiled).map(|plain| cost::cost(&plain, policy));
+        let stats = Stats { before, after: cost::cost(program, policy) };
         Some(if args.format == Format::Json { stats.json()? } else { stats.to_string() })
     } else {
         None

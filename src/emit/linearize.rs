@@ -25,10 +25,12 @@ declare_lints! {
         "A chain has at most 65,535 prios and a policy at most 65,535 chains here. A prio is needed wherever rules of \
          different shape overlap: put rules of one shape together, and use sets instead of many alternating rules.";
     /// More filters than the limit.
-    pub TOO_MANY_FILTERS: Error = "too-many-filters", "the policy becomes more filters than the limit",
+    pub TOO_MANY_FILTERS: Error = "too-many-filters", "the policy becomes more filters than allowed",
         "A filter compares each field with one value, so a rule needs one for each value of its sets, and for the combinations of sets that cannot be asked one \
-         after the other. A million filters are 2.4 GB of kernel memory: a policy that large is mostly a slip.\n\n\
-         Remedy: write prefixes and ranges that cover more in the rule that is named, the one that takes most of them.";
+         after the other. A million filters are 2.4 GB of kernel memory: a policy that large is mostly a slip, and no more are made. \
+         `compile --max-filters N` allows fewer.\n\n\
+         Remedy: write prefixes and ranges that cover more in the rule that is named, the one that takes most of them; \
+         `compile --stats` shows all rules by their filters.";
 }
 
 /// Filters that a policy file may become: 2.4 GB in the kernel, and seconds to load (performance.md 1.2).
@@ -87,11 +89,18 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
     let (most, count) = rules.max_by_key(|(_, count)| *count)?;
     let infos = policy.attaches.iter().flat_map(|attach| attach.prefilter.iter().chain(&attach.rules));
     let span = infos.map(|rule| &rule.info).find(|info| info.ident == most.ident && info.policy == most.policy)?.span;
-    let message = format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
+    let message =
+        format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
     Some(Diagnostic::new(&TOO_MANY_FILTERS, span, message).help("write prefixes and ranges that cover more"))
 }
 
-fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, scale: Scale, diags: &mut Diagnostics) -> Option<Attached> {
+fn attached(
+    graph: &Graph,
+    hook: &HookGraph,
+    attach: &Attach,
+    scale: Scale,
+    diags: &mut Diagnostics,
+) -> Option<Attached> {
     let order = graph.reachable(hook);
     if u32::try_from(order.len()).map_or(true, |count| count > CHAINS_MAX) {
         let message = format!("policy becomes {} chains, at most {CHAINS_MAX} fit", order.len());

@@ -7,9 +7,11 @@ use super::walk::Walker;
 use super::*;
 use crate::abi::eth;
 use crate::emit::eval;
+use crate::emit::linearize::FILTERS_MAX;
 use crate::field::Field;
 use crate::ir::packet::{CtView, Packet};
 use crate::ir::resolve::Options;
+use crate::optimize::price::Scale;
 
 /// The Program of a text, and its Policy. The stages are called one by one: the pipeline is above this room.
 fn compiled(text: &str) -> (Program, Policy) {
@@ -19,7 +21,7 @@ fn compiled(text: &str) -> (Program, Policy) {
     let policy = crate::ir::resolve::resolve(&asts, &map, &Options::default(), &mut diags);
     assert!(!diags.has_errors(), "{:?}", diags.list());
     let graph = crate::ir::lower::lower(&policy, &map);
-    let program = crate::emit::linearize::linearize(graph, &policy, &mut diags);
+    let program = crate::emit::linearize::linearize(graph, &policy, Scale::PLAIN, FILTERS_MAX, &mut diags);
     assert!(!diags.has_errors(), "{:?}", diags.list());
     (program, policy)
 }
