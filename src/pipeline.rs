@@ -49,3 +49,13 @@ fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) 
     }
     Ok(Some(()))
 }
+
+/// The Program that the policy would become without optimisation, to be compared with; `None` where it was not compiled, or
+/// where that Program would be larger than any may be.
+#[must_use]
+pub fn plain(compiled: &Compiled) -> Option<Program> {
+    let policy = compiled.policy.as_ref()?;
+    let mut diags = Diagnostics::default();
+    let program = linearize(lower(policy, &compiled.map), policy, Scale::PLAIN, FILTERS_MAX, &mut diags);
+    (!diags.has_errors()).then_some(program)
+}

@@ -14,12 +14,14 @@
 
 mod classbench;
 mod nft;
+mod probe;
 mod rng;
 mod rule;
 mod shape;
 mod simple;
 mod write;
 
+pub use probe::Probe;
 pub use rng::Rng;
 pub use rule::{Net, Rule};
 pub use shape::{PortMask, Shape};

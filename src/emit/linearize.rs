@@ -25,10 +25,12 @@ declare_lints! {
         "A chain has at most 65,535 prios and a policy at most 65,535 chains here. A prio is needed wherever rules of \
          different shape overlap: put rules of one shape together, and use sets instead of many alternating rules.";
     /// More filters than the limit.
-    pub TOO_MANY_FILTERS: Error = "too-many-filters", "the policy becomes more filters than the limit",
+    pub TOO_MANY_FILTERS: Error = "too-many-filters", "the policy becomes more filters than allowed",
         "A filter compares each field with one value, so a rule needs one for each value of its sets, and for the combinations of sets that cannot be asked one \
-         after the other. A million filters are 2.4 GB of kernel memory: a policy that large is mostly a slip.\n\n\
-         Remedy: write prefixes and ranges that cover more in the rule that is named, the one that takes most of them.";
+         after the other. A million filters are 2.4 GB of kernel memory: a policy that large is mostly a slip, and no more are made. \
+         `compile --max-filters N` allows fewer.\n\n\
+         Remedy: write prefixes and ranges that cover more in the rule that is named, the one that takes most of them; \
+         `compile --stats` shows all rules by their filters.";
 }
 
 /// Filters that a policy file may become: 2.4 GB in the kernel, and seconds to load (performance.md 1.2).

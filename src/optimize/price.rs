@@ -30,6 +30,9 @@ impl Default for Scale {
 impl Scale {
     /// Every product is factored and every mask merged that can be: what tests hold the passes to.
     pub const EAGER: Self = Self { visit: 0, goto: 0, chain: 0, small: 0, mask: 16, share: 20, growth: 100 };
+
+    /// A mask less is worth nothing: with a graph that was not optimised, what the rules become as they stand.
+    pub const PLAIN: Self = Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 0, share: 20, growth: 0 };
 }
 
 /// A small chain may grow by so many filters whatever the share: a few milliseconds.
