@@ -7,9 +7,10 @@ use std::io::{self, Write as _};
 use std::time::Instant;
 
 use ctpolicy::diag::Diagnostics;
-use ctpolicy::emit::linearize::linearize;
+use ctpolicy::emit::linearize::{FILTERS_MAX, linearize};
 use ctpolicy::ir::lower::lower;
 use ctpolicy::ir::resolve::{Options, resolve};
+use ctpolicy::optimize::{self, price::Scale};
 use ctpolicy::parse::load;
 use ctpolicy::source::SourceMap;
 use ctpolicy::verify::{Budget, prove};
@@ -26,7 +27,8 @@ fn main() -> Result<(), Failure> {
         let parsed = start.elapsed();
         let policy = resolve(&asts, &map, &Options::default(), &mut diags);
         let resolved = start.elapsed();
-        let program = linearize(lower(&policy, &map), &policy, &mut diags);
+        let graph = optimize::run(lower(&policy, &map), Scale::default());
+        let program = linearize(graph, &policy, Scale::default(), FILTERS_MAX, &mut diags);
         let compiled = start.elapsed();
         let filters: usize = program.attaches.iter().flat_map(|a| &a.chains).map(|chain| chain.filters.len()).sum();
         writeln!(

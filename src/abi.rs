@@ -92,6 +92,8 @@ pub mod tc_act {
     pub const STOLEN: i32 = 4;
     /// Or'ed with a chain's number.
     pub const GOTO_CHAIN: i32 = 0x2000_0000;
+    /// The bits that tell values which carry a number (`TC_ACT_EXT_OPCODE`).
+    pub const OPCODE: u32 = 0xf000_0000;
 }
 
 /// Highest number of a chain (`TC_ACT_EXT_VAL_MASK`).
@@ -305,6 +307,10 @@ pub mod stats {
     pub const BASIC: u16 = 1;
     /// Queue length, backlog, drops, requeues, overlimits (u32 each).
     pub const QUEUE: u16 = 3;
+    /// Where drops lie in it.
+    pub const QUEUE_DROPS: usize = 8;
+    /// Where overlimits lie in it.
+    pub const QUEUE_OVERLIMITS: usize = 16;
     /// What of [`BASIC`] ran in hardware.
     pub const BASIC_HW: u16 = 7;
     /// Packets as u64.
@@ -436,6 +442,14 @@ pub mod tc_gen {
     pub const SIZE: usize = 20;
     /// Where the control value lies.
     pub const ACTION: std::ops::Range<usize> = 8..12;
+}
+
+/// `struct tcf_t`, the times of an action (`linux/pkt_cls.h`): u64 each, in clock ticks before the dump.
+pub mod tcf_t {
+    /// Since it was made.
+    pub const INSTALL: std::ops::Range<usize> = 0..8;
+    /// Ticks of a second (`USER_HZ`, the same on every machine that user space sees).
+    pub const HZ: u64 = 100;
 }
 
 /// Most actions of a filter (`TCA_ACT_MAX_PRIO`); higher numbers are silently ignored.

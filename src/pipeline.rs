@@ -2,11 +2,12 @@
 //! after a stage that reported an error.
 
 use crate::diag::Diagnostics;
-use crate::emit::linearize::linearize;
+use crate::emit::linearize::{FILTERS_MAX, linearize};
 use crate::emit::program::Program;
 use crate::ir::lower::lower;
 use crate::ir::policy::Policy;
 use crate::ir::resolve::{Options, resolve};
+use crate::optimize::{self, price::Scale};
 use crate::parse::{Files, LoadError, load};
 use crate::source::SourceMap;
 use crate::verify::{Budget, Proof, report};
@@ -67,8 +68,8 @@ fn stages(
     if run.diags.has_errors() {
         return Ok(None);
     }
-    let graph = lower(&policy, &run.map);
-    let program = linearize(graph, &policy, &mut run.diags);
+    let graph = optimize::run(lower(&policy, &run.map), Scale::default());
+    let program = linearize(graph, &policy, Scale::default(), FILTERS_MAX, &mut run.diags);
     if !run.diags.has_errors() {
         run.proof = report::check(&policy, &program, proving.budget, proving.accept_unproven, &mut run.diags);
     }
@@ -77,4 +78,14 @@ fn stages(
         run.program = Some(program);
     }
     Ok(Some(()))
+}
+
+/// The Program that the policy would become without optimisation, to be compared with; `None` where it was not compiled, or
+/// where that Program would be larger than any may be.
+#[must_use]
+pub fn plain(compiled: &Compiled) -> Option<Program> {
+    let policy = compiled.policy.as_ref()?;
+    let mut diags = Diagnostics::default();
+    let program = linearize(lower(policy, &compiled.map), policy, Scale::PLAIN, FILTERS_MAX, &mut diags);
+    (!diags.has_errors()).then_some(program)
 }

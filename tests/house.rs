@@ -109,3 +109,40 @@ fn only_abi_holds_the_kernel_attribute_numbers() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Modules beside the netlink emitter's own `mod.rs` form floors of their own: none imports one that imports it.
+#[test]
+fn netlink_modules_do_not_import_each_other_in_circles() {
+    let folder = Path::new("src/emit/netlink");
+    let files: Vec<(String, String)> = all()
+        .into_iter()
+        .filter(|(path, _)| path.parent() == Some(folder) && !path.ends_with("mod.rs"))
+        .map(|(path, code)| (path.file_stem().unwrap().to_str().unwrap().to_owned(), code))
+        .collect();
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    let mut open: Vec<(&str, Vec<&str>)> = files
+        .iter()
+        .map(|(name, code)| {
+            let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            let words: Vec<&str> = code
+                .split("super::")
+                .skip(1)
+                .flat_map(|rest| {
+                    // `super::a::B` names one module, `super::{a, b::C}` several.
+                    let end = if rest.starts_with('{') { rest.find("};") } else { rest.find([':', ';', '(']) };
+                    rest[..end.unwrap_or_default()].split(|c: char| !c.is_ascii_lowercase())
+                })
+                .collect();
+            let used = names.iter().copied().filter(|module| module != name && words.contains(module)).collect();
+            (name.as_str(), used)
+        })
+        .collect();
+    assert!(open.iter().any(|(_, used)| used.len() > 3), "no imports were found: {open:?}");
+    // Take away what uses nothing that is left; what stays uses itself in a circle.
+    while let Some(at) =
+        open.iter().position(|(_, used)| !used.iter().any(|used| open.iter().any(|(name, _)| name == used)))
+    {
+        open.remove(at);
+    }
+    assert!(open.is_empty(), "{open:#?}");
+}

@@ -341,7 +341,8 @@ mod lab {
             }
         }
         assert_eq!(live.current(), Some((1, 1)));
-        assert_eq!(live.rules().iter().map(|rule| rule.filters).sum::<usize>(), receipt.filters);
+        let count = live.counts(|_, _, _| ())[&()];
+        assert_eq!(count.filters + count.entries, receipt.filters);
 
         // Somebody takes a filter out: the same policy is loaded again as a new generation.
         let block = receipt.placement.blocks[0][0];
@@ -359,7 +360,7 @@ mod lab {
         let first = apply(&simple(1, &["eth0", "eth1"])).unwrap();
         let block = first.placement.blocks[0][0];
         let second = apply(&simple(2, &["eth0", "eth1"])).unwrap();
-        assert_eq!(second.before, Some((1, 1)));
+        assert_eq!(second.was.current(), Some((1, 1)));
         assert_eq!(second.placement.generation, 2);
         assert_eq!(second.notes, Vec::<String>::new());
         let shown = sh(&format!("tc filter show block {block}"));
@@ -542,7 +543,7 @@ mod lab {
             "ip netns exec far python3 -c 'import socket; [socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\"x\", (\"10.0.0.1\", 9)) for _ in range(3)]'; sleep 0.2",
         );
         let live = Session::open().unwrap().live().unwrap();
-        let rule = live.rules().into_iter().find(|rule| rule.origin.role == Role::Rule).unwrap();
+        let rule = live.counts(|_, _, origin| origin.role)[&Role::Rule];
         assert_eq!((rule.filters, rule.counters.packets), (2, 3));
         sh("ip netns del far");
     }

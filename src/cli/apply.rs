@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{Exit, Failure, Out, PolicyArgs, machine, plan};
-use crate::emit::netlink::{ApplyOptions, Outcome, Receipt, Session};
-use crate::emit::program::Program;
+use crate::emit::netlink::{ApplyOptions, Session};
+use crate::live::applied;
 use crate::live::record::{FOLDER, Record};
 use crate::live::report;
 
@@ -17,6 +17,9 @@ pub struct Args {
     /// Change nothing, show what would be changed
     #[arg(long)]
     pub dry_run: bool,
+    /// One JSON document instead of words (with --dry-run that of `plan`)
+    #[arg(long)]
+    pub json: bool,
     /// How to read the policy
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -31,35 +34,19 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let compiled = machine::compile(&args.file, &args.policy, &session, out)?;
     let Some(program) = &compiled.program else { return Ok(Exit::Policy) };
     if args.dry_run {
-        let (plan, _) = plan::compare(program, &mut session)?;
-        out.result(&report::text(&plan, program))?;
+        let (plan, _) = plan::compare(program, &mut session, out)?;
+        out.result(&if args.json { report::json(&plan)? } else { report::text(&plan, program) })?;
         out.message("Nothing was changed (--dry-run).\n");
         return Ok(Exit::Done);
     }
-    let receipt = session.apply(program, ApplyOptions { dry_run: false })?;
+    let mut receipt = session.apply(program, ApplyOptions { dry_run: false })?;
+    let plan = plan::against(program, &receipt, out);
     if let Err(error) = Record::from(program).write(Path::new(FOLDER)) {
-        out.message(&format!("note: `status` will not know the rules' words: cannot write to {FOLDER}: {error}\n"));
+        receipt.notes.push(format!("`status` will not know the rules' words: cannot write to {FOLDER}: {error}"));
     }
     for note in &receipt.notes {
         out.message(&format!("note: {note}\n"));
     }
-    out.result(&words(program, &receipt))?;
+    out.result(&if args.json { applied::json(&receipt, &plan)? } else { applied::text(&receipt, &plan) })?;
     Ok(Exit::Done)
-}
-
-fn words(program: &Program, receipt: &Receipt) -> String {
-    let generation = receipt.placement.generation;
-    if receipt.outcome == Outcome::Unchanged {
-        return format!("No changes: generation {generation} is live and is what the file says.\n");
-    }
-    let policies = program.attaches.len();
-    let open = match receipt.detached.as_slice() {
-        [] => String::new(),
-        devices => format!("Open now, for the file does not name them: {}.\n", devices.join(", ")),
-    };
-    format!(
-        "Generation {generation} is live: {policies} {}, {} filters.\n{open}",
-        if policies == 1 { "policy" } else { "policies" },
-        receipt.filters
-    )
 }

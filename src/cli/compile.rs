@@ -6,10 +6,11 @@ use super::out::write_atomically;
 use super::policy::warn_if_empty;
 use super::{Exit, Failure, Out, PolicyArgs};
 use crate::diag::render;
+use crate::emit::cost::report::Stats;
 use crate::emit::program::{Placement, Program};
-use crate::emit::{dot, json, tc};
-use crate::parse::DiskFiles;
-use crate::pipeline;
+use crate::emit::{cost, dot, json, tc};
+use crate::parse::{DiskFiles, Files, LoadError};
+use crate::pipeline::{self, Compiled};
 
 /// Arguments of `ctpolicy compile`.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,6 +27,16 @@ pub struct Args {
     /// Version of the `tc` that will read the script
     #[arg(long, value_name = "X.Y", default_value = "6.1", value_parser = version)]
     pub iproute2: (u16, u16),
+    /// Show what the rules cost, instead of the ruleset (with -o: beside it)
+    ///
+    /// Filters, chains, prios, hash tables and masks, before and after optimisation; what the dearest packet of each class pays, in lookups and in modelled
+    /// instructions; and the rules that become most filters. With `-o OUT` the ruleset goes to OUT and this to standard
+    /// output (with `-o -` to standard error); without it, this alone to standard output. `--format json` gives both as JSON.
+    #[arg(long)]
+    pub stats: bool,
+    /// Refuse a policy that becomes more than N filters
+    #[arg(long, value_name = "N")]
+    pub max_filters: Option<usize>,
     /// How to read the policy
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -57,23 +68,69 @@ fn version(text: &str) -> Result<(u16, u16), String> {
 /// # Errors
 /// [`Failure`] for files, and for what a script cannot say.
 pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
-    let compiled = pipeline::compile_with(&args.file, &DiskFiles, &args.policy.options(), args.policy.proving())?;
+    let compiled = compile(args, &DiskFiles)?;
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
     warn_if_empty(&args.file, &compiled, out);
-    let Some(program) = &compiled.program else { return Ok(Exit::Policy) };
-    let text = print(program, args)?;
-    match args.output.as_deref() {
-        None | Some("-") => out.result(&text)?,
-        Some(path) => write_atomically(path, &text)?,
+    let Some(texts) = print(&compiled, args)? else { return Ok(Exit::Policy) };
+    match (args.output.as_deref(), texts.stats) {
+        (None, Some(stats)) => out.result(&stats)?,
+        (None, None) => out.result(&texts.ruleset)?,
+        (Some("-"), stats) => {
+            out.result(&texts.ruleset)?;
+            out.message(&stats.unwrap_or_default());
+        }
+        (Some(path), stats) => {
+            write_atomically(path, &texts.ruleset)?;
+            out.result(&stats.unwrap_or_default())?;
+        }
     }
     Ok(Exit::Done)
 }
 
-/// The output for a Program.
+/// Compiles as the arguments ask. A policy of more filters than `--max-filters` has no Program.
+///
+/// # Errors
+/// [`LoadError`] when a file cannot be read.
+pub fn compile(args: &Args, files: &dyn Files) -> Result<Compiled, LoadError> {
+    let mut compiled = pipeline::compile_with(&args.file, files, &args.policy.options(), args.policy.proving())?;
+    if let (Some(max), Some(program), Some(policy)) = (args.max_filters, &compiled.program, &compiled.policy) {
+        cost::limit::check(program, policy, max, &mut compiled.diags);
+        if compiled.diags.has_errors() {
+            compiled.program = None;
+        }
+    }
+    Ok(compiled)
+}
+
+/// What there is to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// The ruleset.
+    pub ruleset: String,
+    /// What it costs, where that is asked for.
+    pub stats: Option<String>,
+}
+
+/// The output for what was compiled; `None` without a Program.
 ///
 /// # Errors
 /// [`Failure::Script`] when the script cannot say it.
-pub fn print(program: &Program, args: &Args) -> Result<String, Failure> {
+pub fn print(compiled: &Compiled, args: &Args) -> Result<Option<Texts>, Failure> {
+    let (Some(program), Some(policy)) = (&compiled.program, &compiled.policy) else { return Ok(None) };
+    let stats = if args.stats {
+        let before = pipeline::plain(compiled).map(|plain| cost::cost(&plain, policy));
+        let stats = Stats { before, after: cost::cost(program, policy) };
+        Some(if args.format == Format::Json { stats.json()? } else { stats.to_string() })
+    } else {
+        None
+    };
+    // Costs can be had even of what a script cannot say.
+    let wanted = !args.stats || args.output.is_some();
+    let ruleset = if wanted { ruleset(program, args)? } else { String::new() };
+    Ok(Some(Texts { ruleset, stats }))
+}
+
+fn ruleset(program: &Program, args: &Args) -> Result<String, Failure> {
     let placement = Placement::fresh(program);
     Ok(match args.format {
         Format::Tc => tc::script(program, &placement, &tc::Options { iproute2: args.iproute2 })?,
@@ -85,6 +142,33 @@ pub fn print(program: &Program, args: &Args) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The texts for one rule under these arguments.
+    fn texts(words: &[&str]) -> Texts {
+        #[derive(clap::Parser)]
+        struct Words {
+            #[command(flatten)]
+            args: Args,
+        }
+        let words = ["compile", "p.pol"].iter().chain(words);
+        let args = <Words as clap::Parser>::try_parse_from(words).unwrap().args;
+        let policy = "policy p on lo ingress {\n    allow tcp to port 80\n    default drop\n}\n";
+        let files = std::collections::BTreeMap::from([("p.pol".to_owned(), policy.as_bytes().to_vec())]);
+        print(&compile(&args, &files).unwrap(), &args).unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_ruleset_is_made_unless_costs_alone_are_asked_for() {
+        let plain = texts(&[]);
+        assert!(plain.ruleset.contains("flower") && plain.stats.is_none());
+        let alone = texts(&["--stats"]);
+        assert!(alone.ruleset.is_empty() && alone.stats.unwrap().contains("dearest packet"));
+        let both = texts(&["--stats", "-o", "out.tc"]);
+        assert_eq!(both.ruleset, plain.ruleset);
+        assert!(both.stats.is_some());
+        let json = texts(&["--stats", "--format", "json"]).stats.unwrap();
+        assert!(json.starts_with('{'), "{json}");
+    }
 
     #[test]
     fn versions_read_as_tc_prints_them() {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::lint::files;
 use super::out::write_atomically;
+use super::paths::{self, Paths};
 use super::{Exit, Failure, Out};
 use crate::diag::{Diagnostics, render};
 use crate::parse::{DiskFiles, load_one, parse, print};
@@ -21,33 +21,41 @@ pub struct Args {
     pub check: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// [`Failure`] for files.
-pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
+/// Runs the command, on all files that it can.
+pub fn run(args: &Args, out: Out) -> Exit {
     let mut exit = Exit::Done;
-    for path in files(&args.paths)? {
-        let mut map = SourceMap::default();
-        let mut diags = Diagnostics::default();
-        let Some((old, new)) = layout(&path, &mut map, &mut diags)? else {
-            // What could not be read cannot be laid out: the file stays as it is.
-            out.message(&render::text(&diags, &map, out.color_err()));
-            exit = Exit::Policy;
-            continue;
-        };
-        if args.check {
-            if new != *old {
-                out.result(&format!("{path}\n"))?;
-                exit = Exit::Policy;
-            }
-        } else if path == "-" {
-            out.result(&new)?;
-        } else if new != *old {
-            write_atomically(&path, &new)?;
+    let Paths { files, mut failures } = paths::find(&args.paths);
+    for path in files {
+        match one(&path, args.check, out) {
+            Ok(Exit::Done) => {}
+            Ok(other) => exit = other,
+            Err(failure) => failures.push(failure),
         }
     }
-    Ok(exit)
+    // What could not be read is told after all that could, and counts for more.
+    out.failures(&failures).unwrap_or(exit)
+}
+
+/// Lays out one file.
+fn one(path: &str, check: bool, out: Out) -> Result<Exit, Failure> {
+    let mut map = SourceMap::default();
+    let mut diags = Diagnostics::default();
+    let Some((old, new)) = layout(path, &mut map, &mut diags)? else {
+        // What could not be read cannot be laid out: the file stays as it is.
+        out.message(&render::text(&diags, &map, out.color_err()));
+        return Ok(Exit::Policy);
+    };
+    if check {
+        if new != *old {
+            out.result(&format!("{path}\n"))?;
+            return Ok(Exit::Policy);
+        }
+    } else if path == "-" {
+        out.result(&new)?;
+    } else if new != *old {
+        write_atomically(path, &new)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// The file's text as it is and as it should be; `None` when it has mistakes.

@@ -1,11 +1,11 @@
 //! `ctpolicy lint`: every finding in files and folders, for people, editors and CI.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use clap::ValueEnum;
 
 use super::explain::unknown;
+use super::paths::{self, Paths};
 use super::{Exit, Failure, Out, PolicyArgs};
 use crate::diag::{Diagnostic, Diagnostics, Level, render};
 use crate::explain::find;
@@ -50,7 +50,7 @@ pub enum Format {
 /// [`Failure`] for files, and for names that no lint has.
 pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let rules = Levels::new(args)?;
-    let mut runs = roots(args)?;
+    let (mut runs, failures) = roots(args);
     for run in &mut runs {
         rules.apply(&mut run.diags);
     }
@@ -60,9 +60,13 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
         Format::Short => print(&runs, out, |run| render::short(&run.diags, &run.map))?,
         Format::Json => out.result(&json(&runs)?)?,
     }
-    out.message(&counts(&runs));
+    // What could not be read is told after all that could: it is the last on the screen.
+    let failed = out.failures(&failures);
+    if failed.is_none() || !runs.is_empty() {
+        out.message(&counts(&runs));
+    }
     let denied = runs.iter().any(|run| run.diags.has_errors());
-    Ok(if denied { Exit::Policy } else { Exit::Done })
+    Ok(failed.unwrap_or(if denied { Exit::Policy } else { Exit::Done }))
 }
 
 fn print(runs: &[Compiled], out: Out, render: impl Fn(&Compiled) -> String) -> Result<(), Failure> {
@@ -119,13 +123,16 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The policies of all paths, without those that another one includes.
-fn roots(args: &Args) -> Result<Vec<Compiled>, Failure> {
+/// The policies of all paths, without those that another one includes; and what could not be read.
+fn roots(args: &Args) -> (Vec<Compiled>, Vec<Failure>) {
     let options = args.policy.options();
     let mut runs = Vec::new();
-    for path in files(&args.paths)? {
-        let run = pipeline::compile_with(&path, &DiskFiles, &options, args.policy.proving())?;
-        runs.push((DiskFiles.identity(&path), run));
+    let Paths { files, mut failures } = paths::find(&args.paths);
+    for path in files {
+        match pipeline::compile_with(&path, &DiskFiles, &options, args.policy.proving()) {
+            Ok(run) => runs.push((DiskFiles.identity(&path), run)),
+            Err(error) => failures.push(error.into()),
+        }
     }
     let included: BTreeSet<String> = runs.iter().flat_map(|(own, run)| included(own, run)).collect();
     let mut seen = BTreeSet::new();
@@ -140,48 +147,12 @@ fn roots(args: &Args) -> Result<Vec<Compiled>, Failure> {
             roots.push((own, run));
         }
     }
-    Ok(roots.into_iter().map(|(_, run)| run).collect())
+    (roots.into_iter().map(|(_, run)| run).collect(), failures)
 }
 
 /// The files that a policy includes, itself left out.
 fn included(own: &str, run: &Compiled) -> Vec<String> {
     run.map.files().iter().map(|file| DiskFiles.identity(&file.name)).filter(|path| path != own).collect()
-}
-
-/// Files as they are, folders as the `*.pol` files in them, sorted by name.
-pub(super) fn files(paths: &[String]) -> Result<Vec<String>, Failure> {
-    let mut out = Vec::new();
-    for path in paths {
-        if path != "-" && Path::new(path).is_dir() {
-            folder(path, &mut out)?;
-        } else {
-            out.push(path.clone());
-        }
-    }
-    let mut seen = BTreeSet::new();
-    out.retain(|path| seen.insert(DiskFiles.identity(path)));
-    Ok(out)
-}
-
-fn folder(path: &str, out: &mut Vec<String>) -> Result<(), Failure> {
-    let failed = |source| Failure::Read { path: path.to_owned(), source };
-    let mut names = std::fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>())
-        .map_err(failed)?;
-    names.sort_unstable();
-    for name in names {
-        let full = Path::new(path).join(&name);
-        let hidden = name.as_encoded_bytes().starts_with(b".");
-        let Some(text) = full.to_str() else { continue };
-        // A link to a folder is not followed: it may lead back here.
-        let link = full.is_symlink();
-        if full.is_dir() && !hidden && !link {
-            folder(text, out)?;
-        } else if full.is_file() && full.extension().is_some_and(|extension| extension == "pol") {
-            out.push(text.to_owned());
-        }
-    }
-    Ok(())
 }
 
 /// `3 files: 1 error, 2 warnings`

@@ -8,6 +8,7 @@ mod lint;
 mod machine;
 mod out;
 mod pages;
+mod paths;
 mod plan;
 mod policy;
 mod remove;
@@ -103,7 +104,7 @@ where
     let done = match &cli.command {
         Command::Compile(args) => compile::run(args, out),
         Command::Lint(args) => lint::run(args, out),
-        Command::Fmt(args) => fmt::run(args, out),
+        Command::Fmt(args) => Ok(fmt::run(args, out)),
         Command::Explain(args) => explain::run(args, out),
         Command::Plan(args) => plan::run(args, out),
         Command::Apply(args) => apply::run(args, out),
@@ -136,6 +137,10 @@ mod tests {
     fn a_missing_file_is_no_policy_error() {
         assert_eq!(run(["ctpolicy", "compile", "/nonexistent/x.pol"]), Exit::Usage);
         assert_eq!(run(["ctpolicy", "lint", "/nonexistent/"]), Exit::Usage);
+        // What can be read is looked at, and does not hide what cannot.
+        assert_eq!(run(["ctpolicy", "lint", "/nonexistent/", "examples/policies"]), Exit::Usage);
+        assert_eq!(run(["ctpolicy", "lint", "src/cli"]), Exit::Usage);
+        assert_eq!(run(["ctpolicy", "fmt", "--check", "src/cli", "examples/policies"]), Exit::Usage);
         assert_eq!(run(["ctpolicy", "fmt", "/nonexistent/x.pol"]), Exit::Usage);
     }
 }

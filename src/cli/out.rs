@@ -138,6 +138,16 @@ impl Out {
         failure.exit()
     }
 
+    /// Several failures of one command; `None` if there are none.
+    #[must_use]
+    pub fn failures(self, failures: &[Failure]) -> Option<Exit> {
+        let mut exit = None;
+        for failure in failures {
+            exit = Some(self.failure(failure));
+        }
+        exit
+    }
+
     fn render(self, failure: &dyn Diagnostic) -> String {
         let theme = if self.color_err { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let mut text = String::new();

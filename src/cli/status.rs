@@ -1,6 +1,7 @@
 //! `ctpolicy status`: what is live, and what it counted.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::{Exit, Failure, Out, PolicyArgs, machine};
 use crate::emit::netlink::Session;
@@ -37,16 +38,23 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     };
     let live = session.live()?;
     let current = live.current().map(|(_, digest)| digest);
-    let record = match from_file {
-        Some(record) => {
-            if current.is_some_and(|digest| digest != record.digest) {
-                out.message("note: the file is not what is live; `ctpolicy plan` shows the difference\n");
-            }
-            Some(record)
+    let record = if let Some(record) = from_file {
+        if current.is_some_and(|digest| digest != record.digest) {
+            out.message("note: the file is not what is live; `ctpolicy plan` shows the difference\n");
         }
-        None => current.and_then(|digest| Record::read(Path::new(FOLDER), digest)),
+        Some(record)
+    } else {
+        current.and_then(|digest| match Record::read(Path::new(FOLDER), digest) {
+            Ok(record) => Some(record),
+            Err(why) => {
+                let help = "`ctpolicy status FILE` takes them from the policy";
+                out.message(&format!("note: the words of the rules are not known: {why}; {help}\n"));
+                None
+            }
+        })
     };
-    let status = Status::new(&live, record.as_ref());
+    let devices = session.devices()?;
+    let status = Status::new(&live, record.as_ref(), &devices, SystemTime::now());
     out.result(&if args.json { status.json()? } else { status.text() })?;
     Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@
 //! Message grammar: lower case, one clause, no full stop, the user's words in backticks, no Rust names;
 //! the remedy is the help; a second label says "because of this".
 
+mod json;
 mod lint;
 pub mod render;
 

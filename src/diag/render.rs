@@ -9,11 +9,9 @@ use codespan_reporting::files::{Error, Files};
 use codespan_reporting::term::{self, Config, DisplayStyle, termcolor::Buffer};
 use serde::Serialize;
 
+pub use super::json::{JSON_VERSION, json};
 use super::{Diagnostic, Diagnostics, Label, Level};
 use crate::source::{FileId, SourceMap, Span};
-
-/// Version of the shape that [`json`] writes.
-pub const JSON_VERSION: u32 = 1;
 
 /// A line longer than this many bytes is not shown with its finding.
 const MAX_LINE: usize = 400;
@@ -25,7 +23,8 @@ pub fn text(diags: &Diagnostics, map: &SourceMap, color: bool) -> String {
     let rich = Config::default();
     let plain = Config { display_style: DisplayStyle::Medium, ..Config::default() };
     let mut out = String::new();
-    for diagnostic in diags.list() {
+    let (shown, left_out) = shown(diags);
+    for diagnostic in shown {
         let labels = std::iter::once(&diagnostic.primary).chain(&diagnostic.secondary);
         let config = if labels.clone().any(|label| sources.is_long(label.span)) { &plain } else { &rich };
         let report = sources.report(diagnostic);
@@ -38,50 +37,46 @@ pub fn text(diags: &Diagnostics, map: &SourceMap, color: bool) -> String {
             let _ = writeln!(out, "{}\n", line(diagnostic, map));
         }
     }
+    if !left_out.is_empty() {
+        let _ = writeln!(out, "{left_out}\n");
+    }
     out
 }
 
 /// One line per finding: `file:line:col: level[name]: message`.
 #[must_use]
 pub fn short(diags: &Diagnostics, map: &SourceMap) -> String {
-    diags.list().iter().fold(String::new(), |mut out, diagnostic| {
-        out.push_str(&line(diagnostic, map));
+    let (shown, left_out) = shown(diags);
+    let lines =
+        shown.iter().map(|diagnostic| line(diagnostic, map)).chain(Some(left_out).filter(|text| !text.is_empty()));
+    lines.fold(String::new(), |mut out, line| {
+        out.push_str(&line);
         out.push('\n');
         out
     })
 }
 
+/// Findings of one level that are shown to people: more are not read, and often follow from the first.
+const SHOWN_MAX: usize = 100;
+
+/// The findings to show, and what to say about the others; machines get all.
+fn shown(diags: &Diagnostics) -> (Vec<&Diagnostic>, String) {
+    let (mut list, mut left_out) = (Vec::new(), Vec::new());
+    for level in [Level::Error, Level::Warning, Level::Note] {
+        list.extend(diags.list().iter().enumerate().filter(|(_, one)| one.level == level).take(SHOWN_MAX));
+        let more = diags.count(level).saturating_sub(SHOWN_MAX);
+        if more > 0 {
+            left_out.push(format!("{more} more {}{}", level.word(), if more == 1 { "" } else { "s" }));
+        }
+    }
+    list.sort_by_key(|(index, _)| *index);
+    let text = if left_out.is_empty() { String::new() } else { format!("not shown: {}", left_out.join(", ")) };
+    (list.into_iter().map(|(_, one)| one).collect(), text)
+}
+
 fn line(diagnostic: &Diagnostic, map: &SourceMap) -> String {
     let Place { file, line, col, .. } = place(diagnostic.primary.span, map);
     format!("{file}:{line}:{col}: {}[{}]: {}", diagnostic.level.word(), diagnostic.lint.name, diagnostic.message)
-}
-
-/// The findings for machines: `{"version": 1, "findings": [...]}`. Lines and columns count from 1, columns in
-/// characters; the end is one past the last character.
-#[must_use]
-pub fn json(diags: &Diagnostics, map: &SourceMap) -> serde_json::Value {
-    let labels = |diagnostic: &Diagnostic| {
-        let entries = diagnostic
-            .secondary
-            .iter()
-            .map(|label| JsonLabel { place: place(label.span, map), text: label.text.clone() });
-        entries.collect()
-    };
-    let findings: Vec<JsonFinding> = diags
-        .list()
-        .iter()
-        .map(|diagnostic| JsonFinding {
-            name: diagnostic.lint.name,
-            level: diagnostic.level.word(),
-            message: &diagnostic.message,
-            place: place(diagnostic.primary.span, map),
-            text: &diagnostic.primary.text,
-            labels: labels(diagnostic),
-            help: diagnostic.help.as_deref(),
-            notes: &diagnostic.notes,
-        })
-        .collect();
-    serde_json::json!({ "version": JSON_VERSION, "findings": findings })
 }
 
 /// Where a span stands, for people.
@@ -107,26 +102,6 @@ pub fn place(span: Span, map: &SourceMap) -> Place {
     let end = map.line_col(Span { lo: span.hi, hi: span.hi });
     let (end_line, end_col) = end.map_or((line, col), |at| (at.line, at.col));
     Place { file, line, col, end_line, end_col }
-}
-
-#[derive(Serialize)]
-struct JsonFinding<'a> {
-    name: &'static str,
-    level: &'static str,
-    message: &'a str,
-    #[serde(flatten)]
-    place: Place,
-    text: &'a str,
-    labels: Vec<JsonLabel>,
-    help: Option<&'a str>,
-    notes: &'a [String],
-}
-
-#[derive(Serialize)]
-struct JsonLabel {
-    #[serde(flatten)]
-    place: Place,
-    text: String,
 }
 
 /// The source map as codespan-reporting wants to see it.

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::program::{Action, Chain, Control, Ct, Filter, NatAddr, Placement, Program, Role, RuleRef, chain_number};
+use super::program::{
+    Action, Chain, Control, Ct, DeviceBlocks, Filter, NatAddr, Placement, Program, Role, RuleRef, chain_number,
+};
 use super::tc::{KeyValue, ether_type};
 use crate::ir::policy::{Limit, NatSide};
 
@@ -31,11 +33,18 @@ struct Document<'a> {
     rules: Vec<RuleJson<'a>>,
 }
 
+/// A device with its blocks, in every JSON that names one.
 #[derive(Serialize)]
-struct DeviceJson<'a> {
+pub struct DeviceJson<'a> {
     device: &'a str,
     ingress_block: u32,
     egress_block: u32,
+}
+
+impl<'a> From<&'a DeviceBlocks> for DeviceJson<'a> {
+    fn from(blocks: &'a DeviceBlocks) -> Self {
+        Self { device: &blocks.device, ingress_block: blocks.ingress, egress_block: blocks.egress }
+    }
 }
 
 #[derive(Serialize)]
@@ -104,9 +113,7 @@ fn document<'a>(program: &'a Program, placement: &'a Placement) -> Document<'a> 
     Document {
         version: VERSION,
         generation: placement.generation,
-        devices: devices
-            .map(|d| DeviceJson { device: &d.device, ingress_block: d.ingress, egress_block: d.egress })
-            .collect(),
+        devices: devices.map(DeviceJson::from).collect(),
         attach: attaches
             .map(|(attached, blocks)| AttachJson {
                 policy: &attached.name,

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
-use crate::abi::{GOTO_MAX, eth};
+use crate::abi::eth;
 use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::field::{Cond, Field, Key};
 use crate::hash::fnv;
 use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
 use crate::ir::policy::{Attach, Policy};
-use crate::optimize::prios::{Placed, Prios};
+use crate::optimize::price::Scale;
+use crate::optimize::prios::{Placed, prios};
+use crate::optimize::{DEPTH_MAX, masks};
 
-use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program};
+use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program, Role};
 
 declare_lints! {
     /// More gotos on one way than the kernel makes.
@@ -22,10 +24,17 @@ declare_lints! {
     pub TOO_LARGE: Error = "too-large", "the policy becomes more chains, prios or filters than the kernel can number",
         "A chain has at most 65,535 prios and a policy at most 65,535 chains here. A prio is needed wherever rules of \
          different shape overlap: put rules of one shape together, and use sets instead of many alternating rules.";
+    /// More filters than the limit.
+    pub TOO_MANY_FILTERS: Error = "too-many-filters", "the policy becomes more filters than allowed",
+        "A filter compares each field with one value, so a rule needs one for each value of its sets, and for the combinations of sets that cannot be asked one \
+         after the other. A million filters are 2.4 GB of kernel memory: a policy that large is mostly a slip, and no more are made. \
+         `compile --max-filters N` allows fewer.\n\n\
+         Remedy: write prefixes and ranges that cover more in the rule that is named, the one that takes most of them; \
+         `compile --stats` shows all rules by their filters.";
 }
 
-/// Most gotos on any way: one less than the kernel's limit, which counts from the first lookup.
-const DEPTH_MAX: usize = GOTO_MAX - 1;
+/// Filters that a policy file may become: 2.4 GB in the kernel, and seconds to load (performance.md 1.2).
+pub const FILTERS_MAX: u64 = 1_000_000;
 
 /// Prios of the entry filters in chain 0: IPv4, IPv6, 802.1Q, everything else. They never change, so that `apply` can
 /// replace each in place.
@@ -36,9 +45,13 @@ const ENTRY: [(Frame, u16, u16); 4] = [
     (Frame::Other, 4, eth::P_ALL),
 ];
 
-/// Linearizes every policy of the graph.
+/// Linearizes every policy of the graph; an error where it would become more than `filters_max` filters.
 #[must_use]
-pub fn linearize(graph: Graph, policy: &Policy, diags: &mut Diagnostics) -> Program {
+pub fn linearize(graph: Graph, policy: &Policy, scale: Scale, filters_max: u64, diags: &mut Diagnostics) -> Program {
+    if let Some(finding) = too_many_filters(&graph, policy, filters_max) {
+        diags.push(finding);
+        return Program { attaches: Vec::new(), rules: graph.rules, digest: 0 };
+    }
     let mut attaches = Vec::with_capacity(graph.hooks.len());
     for (hook, attach) in graph.hooks.iter().zip(&policy.attaches) {
         let depth = graph.depth(hook);
@@ -48,7 +61,7 @@ pub fn linearize(graph: Graph, policy: &Policy, diags: &mut Diagnostics) -> Prog
             diags.push(Diagnostic::new(&TOO_DEEP, attach.span, message).help(help));
             continue;
         }
-        if let Some(attached) = attached(&graph, hook, attach, diags) {
+        if let Some(attached) = attached(&graph, hook, attach, scale, diags) {
             attaches.push(attached);
         }
     }
@@ -57,7 +70,37 @@ pub fn linearize(graph: Graph, policy: &Policy, diags: &mut Diagnostics) -> Prog
     Program { attaches, rules: graph.rules, digest }
 }
 
-fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagnostics) -> Option<Attached> {
+/// An error that names the rule with the most filters, where all of them are too many. Counted before they are made.
+fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<Diagnostic> {
+    let mut by_rule = vec![0u64; graph.rules.len()];
+    for table in graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id)) {
+        for line in &table.lines {
+            let product = line.sets.iter().fold(1u64, |product, (_, conds)| product.saturating_mul(conds.len() as u64));
+            if let Some(count) = by_rule.get_mut(line.tail.rule) {
+                *count = count.saturating_add(product);
+            }
+        }
+    }
+    let all = by_rule.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
+    if all <= filters_max {
+        return None;
+    }
+    let rules = graph.rules.iter().zip(by_rule).filter(|(rule, _)| rule.role == Role::Rule);
+    let (most, count) = rules.max_by_key(|(_, count)| *count)?;
+    let infos = policy.attaches.iter().flat_map(|attach| attach.prefilter.iter().chain(&attach.rules));
+    let span = infos.map(|rule| &rule.info).find(|info| info.ident == most.ident && info.policy == most.policy)?.span;
+    let message =
+        format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
+    Some(Diagnostic::new(&TOO_MANY_FILTERS, span, message).help("write prefixes and ranges that cover more"))
+}
+
+fn attached(
+    graph: &Graph,
+    hook: &HookGraph,
+    attach: &Attach,
+    scale: Scale,
+    diags: &mut Diagnostics,
+) -> Option<Attached> {
     let order = graph.reachable(hook);
     if u32::try_from(order.len()).map_or(true, |count| count > CHAINS_MAX) {
         let message = format!("policy becomes {} chains, at most {CHAINS_MAX} fit", order.len());
@@ -69,7 +112,7 @@ fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagno
     let mut chains = Vec::with_capacity(order.len());
     for (id, index) in order.iter().zip(1..) {
         let table = graph.get(*id)?;
-        let Some(filters) = filters(table, &numbers) else {
+        let Some(filters) = filters(table, &numbers, scale) else {
             let message = format!("the rules for `{}` need more than 65,535 prios", table.title);
             let help = "put rules of one shape together, or use sets";
             diags.push(Diagnostic::new(&TOO_LARGE, attach.span, message).help(help));
@@ -90,18 +133,21 @@ fn attached(graph: &Graph, hook: &HookGraph, attach: &Attach, diags: &mut Diagno
 }
 
 /// The filters of one table, `None` where prios run out.
-fn filters(table: &Table, numbers: &HashMap<TableId, u32>) -> Option<Vec<Filter>> {
-    let mut prios = Prios::default();
+fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale) -> Option<Vec<Filter>> {
+    let mut all = Vec::new();
+    let mut tails: HashMap<&Tail, usize> = HashMap::new();
     for (at, line) in table.lines.iter().enumerate() {
         let protocol = protocol(table.frame, line);
         let goes_on = line.tail.end == End::Continue;
+        let next = tails.len();
+        let does = *tails.entry(&line.tail).or_insert(next);
         product(&sets(table.frame, line), &mut |keys| {
-            prios.place(protocol, Placed { keys: keys.to_vec(), line: at, goes_on });
+            all.push((protocol, Placed { keys: keys.to_vec(), line: at, does, goes_on }));
         });
     }
     let mut filters = Vec::new();
     let mut prio = 0u16;
-    for (protocol, members) in prios.into_prios() {
+    for (protocol, members) in prios(masks::merge(all, scale)) {
         prio = prio.checked_add(1)?;
         for (member, handle) in members.into_iter().zip(1..) {
             let tail = &table.lines.get(member.line)?.tail;

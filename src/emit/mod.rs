@@ -1,5 +1,6 @@
 //! From the Program to what the kernel takes.
 
+pub mod cost;
 pub mod dot;
 pub mod eval;
 pub mod json;

@@ -40,6 +40,14 @@ pub struct RuleRef {
     pub place: String,
 }
 
+impl RuleRef {
+    /// Its `@id`.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.annotations.iter().find(|(key, _)| key == "id").map(|(_, value)| value.as_str())
+    }
+}
+
 /// Why a filter exists. The number goes into the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
@@ -235,6 +243,17 @@ pub struct DeviceBlocks {
     pub egress: u32,
 }
 
+impl DeviceBlocks {
+    /// Its block on a hook.
+    #[must_use]
+    pub const fn on(&self, hook: Hook) -> u32 {
+        match hook {
+            Hook::Ingress => self.ingress,
+            Hook::Egress => self.egress,
+        }
+    }
+}
+
 /// Highest generation number; the next is 1 again.
 pub const GENERATION_MAX: u16 = 0xffe;
 
@@ -282,7 +301,26 @@ pub const fn police_index(generation: u16, budget: u32) -> u32 {
 /// Most budgets that one Program may have.
 pub const BUDGETS_MAX: u32 = 1 << 19;
 
+impl Attached {
+    /// All chains, the entry chain first.
+    pub fn all_chains(&self) -> impl Iterator<Item = &Chain> {
+        [&self.entry].into_iter().chain(&self.chains)
+    }
+
+    /// Whether packets go through conntrack.
+    #[must_use]
+    pub fn tracks(&self) -> bool {
+        let actions = self.all_chains().flat_map(|chain| &chain.filters).flat_map(|filter| &filter.actions);
+        actions.into_iter().any(|action| matches!(action, Action::Ct(Ct::Track { .. }, _)))
+    }
+}
+
 impl Program {
+    /// Every filter, policy by policy, chain by chain.
+    pub fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.attaches.iter().flat_map(Attached::all_chains).flat_map(|chain| &chain.filters)
+    }
+
     /// The cookie of a filter of this Program; those of chain 0 carry the digest.
     #[must_use]
     pub fn cookie(&self, chain: &Chain, filter: &Filter, generation: u16) -> [u8; crate::abi::COOKIE_MAX] {

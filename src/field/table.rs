@@ -151,6 +151,15 @@ impl Field {
     }
 }
 
+impl Field {
+    /// Whether it lies behind the IP header: a fragment shows nothing of it, and flower reads it beside an exact
+    /// `ip_proto` only.
+    #[must_use]
+    pub const fn is_layer4(self) -> bool {
+        matches!(self, Self::SrcPort | Self::DstPort | Self::IcmpType | Self::IcmpCode | Self::TcpFlags)
+    }
+}
+
 const fn attr(value: u16, mask: u16) -> Attr {
     Attr { value, mask: Some(mask) }
 }

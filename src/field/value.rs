@@ -34,6 +34,15 @@ impl Cond {
         Self::Bits { value, mask: field.row().full_mask() }
     }
 
+    /// Bits that count; `None` for a range.
+    #[must_use]
+    pub const fn mask(self) -> Option<u128> {
+        match self {
+            Self::Bits { mask, .. } => Some(mask),
+            Self::Range { .. } => None,
+        }
+    }
+
     /// Whether a packet with this field value is matched.
     #[must_use]
     pub fn matches(self, field_value: u128) -> bool {
@@ -62,6 +71,11 @@ impl Cond {
             (Self::Range { lo: l1, hi: h1 }, Self::Range { lo: l2, hi: h2 }) => l1 <= h2 && l2 <= h1,
             (Self::Range { lo, hi }, Self::Bits { value, mask })
             | (Self::Bits { value, mask }, Self::Range { lo, hi }) => {
+                let host = !mask & ones(16);
+                if host & host.wrapping_add(1) == 0 {
+                    // A prefix is a range itself.
+                    return value <= u128::from(hi) && u128::from(lo) <= value | host;
+                }
                 prefixes(u128::from(lo), u128::from(hi), 16).into_iter().any(|(v, m)| (v ^ value) & m & mask == 0)
             }
         }

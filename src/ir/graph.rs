@@ -3,7 +3,7 @@
 //! A table becomes a chain. Its lines are still products of sets (`sources x destinations x ports`), in first-match order;
 //! `emit::linearize` multiplies them out and allots prios. Equal tables are one table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use petgraph::Direction;
@@ -143,6 +143,8 @@ pub struct HookGraph {
     pub hook: Hook,
     /// Entry for each frame class: `Ip4`, `Ip6`, `Tagged`, `Other`.
     pub entries: Vec<(Frame, Tail)>,
+    /// The origin of lines that only lead on: an index into [`Graph::rules`].
+    pub dispatch: usize,
 }
 
 /// All tables of all policies.
@@ -225,6 +227,63 @@ impl Graph {
             }
         }
         order
+    }
+
+    /// The tables that a hook reaches, every one after those it goes to, in the order in which its lines name them.
+    fn targets_first(&self, hook: &HookGraph) -> Vec<TableId> {
+        let mut order = Vec::new();
+        let mut seen: HashSet<TableId> = HashSet::new();
+        // Tables under way, with the targets that are still to be seen.
+        let mut way: Vec<(TableId, Vec<TableId>)> = Vec::new();
+        for (_, tail) in &hook.entries {
+            let mut next = if let End::Goto(to) = tail.end { Some(to) } else { None };
+            loop {
+                if let Some(id) = next.take().filter(|id| seen.insert(*id)) {
+                    let table = self.get(id);
+                    let lines = table.into_iter().flat_map(|table| table.lines.iter().map(|line| &line.tail));
+                    let tails = lines.chain(table.map(|table| &table.otherwise));
+                    let targets = tails.filter_map(|tail| if let End::Goto(to) = tail.end { Some(to) } else { None });
+                    let mut targets: Vec<TableId> = targets.collect();
+                    targets.reverse();
+                    way.push((id, targets));
+                }
+                let Some((id, targets)) = way.last_mut() else { break };
+                next = targets.pop();
+                if next.is_none() {
+                    order.push(*id);
+                    way.pop();
+                }
+            }
+        }
+        order
+    }
+
+    /// A new graph in which `place` has put each table, one after all those that it goes to: it answers with the table
+    /// to go to instead.
+    #[must_use]
+    pub fn rebuilt(&self, mut place: impl FnMut(&mut Self, &HookGraph, Table) -> TableId) -> Self {
+        let mut new = Self { rules: self.rules.clone(), ..Self::default() };
+        for hook in &self.hooks {
+            let mut moved: HashMap<TableId, TableId> = HashMap::new();
+            let redirect = |tail: &mut Tail, moved: &HashMap<TableId, TableId>| {
+                if let End::Goto(to) = &mut tail.end
+                    && let Some(now) = moved.get(to)
+                {
+                    *to = *now;
+                }
+            };
+            for id in self.targets_first(hook) {
+                let Some(mut table) = self.get(id).cloned() else { continue };
+                table.lines.iter_mut().for_each(|line| redirect(&mut line.tail, &moved));
+                redirect(&mut table.otherwise, &moved);
+                let now = place(&mut new, hook, table);
+                moved.insert(id, now);
+            }
+            let mut hook = hook.clone();
+            hook.entries.iter_mut().for_each(|(_, tail)| redirect(tail, &moved));
+            new.hooks.push(hook);
+        }
+        new
     }
 
     /// The most gotos that a packet of this hook can make, the entry's included.

@@ -101,7 +101,7 @@ impl Packet {
             Field::InDev => Some(device_value(&self.device)),
             Field::IpFlags => self.is_ip().then(|| self.fragment_bits()),
             Field::CtState | Field::CtZone | Field::CtMark | Field::CtLabel => None,
-            _ if self.fragment.is_some() && is_layer4(field) => None,
+            _ if self.fragment.is_some() && field.is_layer4() => None,
             _ => self.fields.get(&field).copied(),
         }
     }
@@ -133,11 +133,6 @@ impl Packet {
     pub fn reassembled(&self) -> Self {
         Self { fragment: None, ..self.clone() }
     }
-}
-
-/// Fields that lie behind the IP header.
-fn is_layer4(field: Field) -> bool {
-    matches!(field, Field::SrcPort | Field::DstPort | Field::IcmpType | Field::IcmpCode | Field::TcpFlags)
 }
 
 /// A device's name as a value of [`Field::InDev`]: padded with NUL to 16 bytes, the first letter highest.

@@ -8,6 +8,7 @@ mod pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::counts::{Counted, counted};
 use super::record::Record;
 use crate::emit::netlink::Live;
 use crate::emit::netlink::live::Counters;
@@ -114,7 +115,7 @@ pub fn plan(program: &Program, placement: &Placement, live: &Live, record: Optio
         attached: Vec::new(),
         detached: Vec::new(),
         repair: false,
-        filters_live: live.rules().iter().map(|rule| rule.filters).sum(),
+        filters_live: live.counts(|_, _, _| ()).values().map(|count| count.filters + count.entries).sum(),
         filters_next: counts.iter().sum::<usize>() + entries.sum::<usize>(),
     }
 }
@@ -166,7 +167,7 @@ fn row(rule: &RuleRef, added: usize, partner: Option<&Held>, moved: bool) -> Row
     }
 }
 
-/// How many filters each of the Program's rules becomes, over all blocks; entry filters name the Program, not a rule.
+/// How many filters each of the Program's rules becomes, over all blocks, besides entry filters.
 fn filters_by_rule(program: &Program, placement: &Placement) -> Vec<usize> {
     let mut counts = vec![0; program.rules.len()];
     for (attached, blocks) in program.attaches.iter().zip(&placement.blocks) {
@@ -181,29 +182,20 @@ fn filters_by_rule(program: &Program, placement: &Placement) -> Vec<usize> {
 
 /// The live rules, in the record's order where it knows them.
 fn held<'a>(live: &Live, record: Option<&'a Record>) -> Vec<Held<'a>> {
-    let known: BTreeMap<(Role, u32, u64), (usize, &RuleRef)> = record
-        .iter()
-        .flat_map(|record| record.rules.iter().enumerate())
-        .map(|(order, rule)| ((rule.role, rule.ident, rule.meaning), (order, rule)))
-        .collect();
-    let mut held: Vec<Held> = live
-        .rules()
-        .into_iter()
-        .filter(|rule| written(rule.origin.role))
-        .map(|rule| {
-            let origin = rule.origin;
-            let words = known.get(&(origin.role, origin.ident, origin.meaning));
-            Held {
-                role: origin.role,
-                ident: origin.ident,
-                meaning: origin.meaning,
-                words: words.map(|(_, rule)| *rule),
-                order: words.map(|(order, _)| *order),
-                filters: rule.filters,
-                counters: rule.counters,
-            }
-        })
-        .collect();
+    let mut held: Vec<Held> = Vec::new();
+    // Where no record tells the policies apart, a rule's filters in several blocks are one rule's.
+    let mut known: BTreeMap<(Option<usize>, Role, u32, u64), usize> = BTreeMap::new();
+    for rule in counted(live, record).into_iter().filter(|rule| written(rule.role)) {
+        let Counted { policy, role, ident, meaning, words, order, count, .. } = rule;
+        let at = *known.entry((policy, role, ident, meaning)).or_insert(held.len());
+        if let Some(same) = held.get_mut(at) {
+            same.filters += count.filters;
+            same.counters.add(count.counters);
+        } else {
+            let (filters, counters) = (count.filters, count.counters);
+            held.push(Held { role, ident, meaning, words, order, filters, counters });
+        }
+    }
     held.sort_by_key(|held| held.order.unwrap_or(usize::MAX));
     held
 }

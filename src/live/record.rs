@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::emit::program::{Program, Role, RuleRef};
+use crate::emit::program::{Attached, Filter, Program, RuleRef};
+use crate::emit::tc::place_title;
+use crate::ir::policy::Hook;
 
 /// Where records lie. Not kept over a restart, and neither are the filters.
 pub const FOLDER: &str = "/run/ctpolicy";
@@ -15,7 +17,7 @@ pub const FOLDER: &str = "/run/ctpolicy";
 const KEPT: usize = 64;
 
 /// Version of the form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The words of a Program's rules and policies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,7 +31,7 @@ pub struct Record {
     pub rules: Vec<RuleRef>,
 }
 
-/// Where a policy is.
+/// Where a policy is, and what it became.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachWords {
     /// The policy's name; empty for bare rules.
@@ -38,33 +40,109 @@ pub struct AttachWords {
     pub devices: Vec<String>,
     /// `ingress` or `egress`.
     pub hook: String,
+    /// Filters in each of its blocks, entry filters included.
+    pub filters: usize,
+    /// Which rule each entry filter decides for, or leads to.
+    pub entries: Vec<EntryWords>,
+}
+
+/// An entry filter: in the kernel it names the Program, not its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryWords {
+    /// Prio.
+    pub prio: u16,
+    /// Handle.
+    pub handle: u32,
+    /// Index into [`Record::rules`].
+    pub rule: usize,
+}
+
+impl AttachWords {
+    /// Its hook.
+    #[must_use]
+    pub fn hook(&self) -> Hook {
+        if self.hook == Hook::Egress.word() { Hook::Egress } else { Hook::Ingress }
+    }
+
+    /// policy `web`
+    #[must_use]
+    pub fn policy_quoted(&self) -> String {
+        if self.policy.is_empty() { "the policy".to_owned() } else { format!("policy `{}`", self.policy) }
+    }
+
+    /// `policy web on eth0, eth1 ingress`
+    #[must_use]
+    pub fn title(&self) -> String {
+        place_title(&self.policy, &self.devices, self.hook())
+    }
+}
+
+impl From<&Attached> for AttachWords {
+    fn from(attached: &Attached) -> Self {
+        let entry = |filter: &Filter| EntryWords { prio: filter.prio, handle: filter.handle, rule: filter.rule };
+        let chains = std::iter::once(&attached.entry).chain(&attached.chains);
+        Self {
+            policy: attached.name.clone(),
+            devices: attached.devices.clone(),
+            hook: attached.hook.word().to_owned(),
+            filters: chains.map(|chain| chain.filters.len()).sum(),
+            entries: attached.entry.filters.iter().map(entry).collect(),
+        }
+    }
 }
 
 impl From<&Program> for Record {
     fn from(program: &Program) -> Self {
-        let attaches = program.attaches.iter().map(|attached| AttachWords {
-            policy: attached.name.clone(),
-            devices: attached.devices.clone(),
-            hook: attached.hook.word().to_owned(),
-        });
-        let attaches = attaches.collect();
+        let attaches = program.attaches.iter().map(AttachWords::from).collect();
         Self { version: VERSION, digest: program.digest, attaches, rules: program.rules.clone() }
     }
 }
 
+/// Why there are no words.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRecord {
+    /// `apply` left none, or it is gone.
+    #[error("`apply` left no record of them in {FOLDER}")]
+    None,
+    /// It cannot be read.
+    #[error("their record `{path}` cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is damaged, or of another version of ctpolicy.
+    #[error("their record `{path}` is damaged, or of another version of ctpolicy")]
+    Strange {
+        /// The file.
+        path: String,
+    },
+}
+
 impl Record {
-    /// The rule of these marks.
+    /// The rule that an entry filter of a policy decides for, or leads to.
     #[must_use]
-    pub fn find(&self, role: Role, ident: u32, meaning: u64) -> Option<&RuleRef> {
-        self.rules.iter().find(|rule| (rule.role, rule.ident, rule.meaning) == (role, ident, meaning))
+    pub fn of_entry(&self, policy: usize, prio: u16, handle: u32) -> Option<&RuleRef> {
+        let entries = &self.attaches.get(policy)?.entries;
+        let entry = entries.iter().find(|entry| (entry.prio, entry.handle) == (prio, handle))?;
+        self.rules.get(entry.rule)
     }
 
-    /// Reads the record of this digest; `None` if there is none that can be trusted to belong to it.
-    #[must_use]
-    pub fn read(folder: &Path, digest: u64) -> Option<Self> {
-        let text = fs::read(path(folder, digest)).ok()?;
-        let record: Self = serde_json::from_slice(&text).ok()?;
-        (record.version == VERSION && record.digest == digest).then_some(record)
+    /// Reads the record of this digest.
+    ///
+    /// # Errors
+    /// Where there is none that can be trusted to belong to it.
+    pub fn read(folder: &Path, digest: u64) -> Result<Self, NoRecord> {
+        let file = path(folder, digest);
+        let name = || file.display().to_string();
+        let text = fs::read(&file).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => NoRecord::None,
+            _ => NoRecord::Unreadable { path: name(), source },
+        })?;
+        let record: Option<Self> = serde_json::from_slice(&text).ok();
+        let ours = record.filter(|record| record.version == VERSION && record.digest == digest);
+        ours.ok_or_else(|| NoRecord::Strange { path: name() })
     }
 
     /// Writes the record, whole or not at all, and removes the oldest above [`KEPT`].
@@ -112,11 +190,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         record(7).write(folder.path()).unwrap();
         assert_eq!(Record::read(folder.path(), 7).unwrap().digest, 7);
-        assert!(Record::read(folder.path(), 8).is_none());
+        assert!(matches!(Record::read(folder.path(), 8), Err(NoRecord::None)));
         fs::rename(path(folder.path(), 7), path(folder.path(), 8)).unwrap();
-        assert!(Record::read(folder.path(), 8).is_none(), "a foreign record");
+        assert!(matches!(Record::read(folder.path(), 8), Err(NoRecord::Strange { .. })), "a foreign record");
         fs::write(path(folder.path(), 9), "{").unwrap();
-        assert!(Record::read(folder.path(), 9).is_none(), "a broken record");
+        assert!(matches!(Record::read(folder.path(), 9), Err(NoRecord::Strange { .. })), "a broken record");
+        fs::create_dir(path(folder.path(), 10)).unwrap();
+        assert!(matches!(Record::read(folder.path(), 10), Err(NoRecord::Unreadable { .. })));
     }
 
     #[test]
@@ -126,6 +206,6 @@ mod tests {
             record(digest).write(folder.path()).unwrap();
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), KEPT);
-        assert!(Record::read(folder.path(), KEPT as u64 + 4).is_some());
+        assert!(Record::read(folder.path(), KEPT as u64 + 4).is_ok());
     }
 }

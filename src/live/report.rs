@@ -1,4 +1,4 @@
-//! A plan in words, and as JSON. The JSON is versioned: a change that breaks a reader raises [`VERSION`].
+//! A plan in words, and as JSON, whose shape stands in `docs/json.md`. A change that breaks a reader raises [`VERSION`].
 
 use std::fmt::{self, Write};
 
@@ -186,6 +186,7 @@ struct RuleJson<'a> {
 #[derive(Serialize)]
 pub(super) struct Words<'a> {
     policy: &'a str,
+    id: Option<&'a str>,
     position: usize,
     title: String,
     text: &'a str,
@@ -197,6 +198,7 @@ impl<'a> From<&'a RuleRef> for Words<'a> {
     fn from(rule: &'a RuleRef) -> Self {
         Self {
             policy: &rule.policy,
+            id: rule.id(),
             position: rule.position,
             title: rule_title(rule),
             text: &rule.text,

@@ -1,42 +1,50 @@
-//! What is live now: devices, generation, and per rule what it counted.
+//! What is live now: generation, devices, what is not as `apply` left it, and per rule what it counted.
+
+mod json;
+mod problems;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::time::SystemTime;
 
-use serde::Serialize;
-
-use super::record::{AttachWords, Record};
-use super::report::{Words, count, grouped};
+use super::age;
+use super::counts::{Counted, HOOKS, counted, is_exact, policies};
+use super::record::Record;
+use super::report::{count, grouped};
 use crate::emit::json::role_word;
 use crate::emit::netlink::Live;
-use crate::emit::netlink::live::{LiveRule, Origin};
 use crate::emit::program::{Role, RuleRef};
 
-/// Version of the JSON's shape.
-pub const VERSION: u32 = 1;
+pub use json::VERSION;
+pub use problems::Problem;
 
 /// What is live, with words where a record has them.
 pub struct Status<'a> {
     live: &'a Live,
     record: Option<&'a Record>,
-    rules: Vec<(LiveRule, Option<&'a RuleRef>)>,
+    /// Whether the record is of what is live, and not only of a policy that looks like it.
+    exact: bool,
+    /// The policy of each block, as an index into the record.
+    policies: BTreeMap<u32, usize>,
+    rules: Vec<Counted<'a>>,
+    problems: Vec<Problem>,
+    now: SystemTime,
+}
+
+/// Roles that are shown: what people wrote, and what is accepted whatever they wrote.
+const fn is_shown(role: Role) -> bool {
+    matches!(role, Role::Rule | Role::Default | Role::Implicit | Role::Entry)
 }
 
 impl<'a> Status<'a> {
-    /// Pairs what the kernel holds with the words of `record`, in the record's order.
+    /// Pairs what the kernel holds with the words of `record`. `devices` are those of the network namespace.
     #[must_use]
-    pub fn new(live: &'a Live, record: Option<&'a Record>) -> Self {
-        let mark = |rule: &RuleRef| (rule.role, rule.ident, rule.meaning);
-        let known: BTreeMap<_, _> = record
-            .iter()
-            .flat_map(|record| record.rules.iter().enumerate())
-            .map(|(at, rule)| (mark(rule), (at, rule)))
-            .collect();
-        let words = |origin: Origin| known.get(&(origin.role, origin.ident, origin.meaning));
-        let mut rules: Vec<_> = live.rules();
-        rules.sort_by_key(|rule| (words(rule.origin).map_or(usize::MAX, |(at, _)| *at), rule.origin));
-        let rules = rules.into_iter().map(|rule| (rule, words(rule.origin).map(|(_, rule)| *rule))).collect();
-        Self { live, record, rules }
+    pub fn new(live: &'a Live, record: Option<&'a Record>, devices: &BTreeMap<String, u32>, now: SystemTime) -> Self {
+        let exact = record.is_some_and(|record| is_exact(live, record));
+        let record_of_it = record.filter(|_| exact);
+        let policies = record_of_it.map(|record| policies(live, record)).unwrap_or_default();
+        let problems = problems::problems(live, record_of_it, &policies, devices);
+        Self { live, record, exact, policies, rules: counted(live, record), problems, now }
     }
 
     /// For people; every line ends in a newline.
@@ -52,131 +60,111 @@ impl<'a> Status<'a> {
         if self.live.is_empty() {
             return writeln!(out, "Nothing of ctpolicy is live in this network namespace.");
         }
-        match self.live.current() {
-            Some((generation, digest)) => writeln!(out, "generation {generation}, program {digest:016x}")?,
-            None => writeln!(out, "no single generation is live: a switch broke off; apply again")?,
+        self.heading(out)?;
+        for problem in &self.problems {
+            writeln!(out, "warning: {}", problem.text)?;
         }
-        for device in &self.live.devices {
-            let blocks = &device.blocks;
-            writeln!(out, "{}: ingress block {}, egress block {}", blocks.device, blocks.ingress, blocks.egress)?;
-        }
-        if self.record.is_none() {
-            writeln!(
-                out,
-                "The words of the rules are not known here: `ctpolicy status FILE` takes them from the policy."
-            )?;
+        if !self.rules.iter().any(|rule| is_shown(rule.role)) {
+            return Ok(());
         }
         writeln!(out, "{:>14} {:>16}  rule", "packets", "bytes")?;
-        for attach in self.record.iter().flat_map(|record| &record.attaches) {
-            writeln!(out, "{}", title(attach))?;
-            self.rows(out, |rule| rule.is_some_and(|rule| rule.policy == attach.policy))?;
+        let width = self
+            .rules
+            .iter()
+            .filter(|rule| is_shown(rule.role))
+            .filter_map(|rule| rule.words)
+            .map(|words| label(words).chars().count())
+            .max();
+        let width = width.unwrap_or_default();
+        for (at, attach) in self.record.iter().filter(|_| self.exact).flat_map(|record| &record.attaches).enumerate() {
+            writeln!(out, "{}{}", attach.title(), blocks(&self.blocks_of(at)))?;
+            self.rows(out, width, |rule| rule.policy == Some(at))?;
         }
-        let attached = |rule: &RuleRef| {
-            let attaches = self.record.iter().flat_map(|record| &record.attaches);
-            attaches.into_iter().any(|attach| attach.policy == rule.policy)
-        };
-        self.rows(out, |rule| rule.is_none_or(|rule| !attached(rule)))
-    }
-
-    /// The rules that people wrote, and what the compiler accepts on its own.
-    fn rows(&self, out: &mut String, wanted: impl Fn(Option<&RuleRef>) -> bool) -> fmt::Result {
-        let shown = |role| matches!(role, Role::Rule | Role::Default | Role::Implicit);
-        for (rule, words) in self.rules.iter().filter(|(rule, words)| shown(rule.origin.role) && wanted(*words)) {
-            let counters = rule.counters;
-            write!(out, "{:>14} {:>16}  ", grouped(counters.packets), grouped(counters.bytes))?;
-            match words {
-                Some(words) if words.position > 0 => write!(out, "{}  {}", words.position, words.text)?,
-                Some(words) => write!(out, "{}", words.text)?,
-                None => write!(
-                    out,
-                    "{} {:08x} ({})",
-                    role_word(rule.origin.role),
-                    rule.origin.ident,
-                    count(rule.filters, "filter")
-                )?,
-            }
-            match counters.drops {
-                0 => writeln!(out)?,
-                drops => writeln!(out, "  [{} dropped on the way]", grouped(drops))?,
+        for number in self.live.blocks.keys() {
+            let mut of_block = self.rules.iter().filter(|rule| rule.block == Some(*number) && is_shown(rule.role));
+            if of_block.next().is_some() {
+                writeln!(out, "{}{}", users(self.live, *number), blocks(&[*number]))?;
+                self.rows(out, width, |rule| rule.block == Some(*number))?;
             }
         }
         Ok(())
     }
 
-    /// For programs; ends in a newline.
-    ///
-    /// # Errors
-    /// None in practice; the serializer's own, if a value had no JSON form.
-    pub fn json(&self) -> serde_json::Result<String> {
-        let current = self.live.current();
-        let document = Document {
-            version: VERSION,
-            generation: current.map(|(generation, _)| generation),
-            digest: current.map(|(_, digest)| format!("{digest:016x}")),
-            devices: self
-                .live
-                .devices
-                .iter()
-                .map(|device| DeviceJson {
-                    device: &device.blocks.device,
-                    ingress_block: device.blocks.ingress,
-                    egress_block: device.blocks.egress,
-                })
-                .collect(),
-            policies: self.record.map(|record| record.attaches.as_slice()).unwrap_or_default(),
-            rules: self.rules.iter().map(|(rule, words)| rule_json(rule, *words)).collect(),
+    fn heading(&self, out: &mut String) -> fmt::Result {
+        let Some((generation, digest)) = self.live.current() else {
+            let several = self.live.generations().len() > 1;
+            return writeln!(out, "{} generation is live", if several { "no single" } else { "no" });
         };
-        let mut text = serde_json::to_string_pretty(&document)?;
-        text.push('\n');
-        Ok(text)
+        write!(out, "generation {generation}")?;
+        if let Some(seconds) = self.live.age() {
+            write!(out, ", live since {} ({})", age::utc_before(self.now, seconds), age::words(seconds))?;
+        }
+        let all = self.live.counts(|_, _, _| ()).remove(&()).unwrap_or_default();
+        writeln!(out, ", {}, program {digest:016x}", count(all.filters + all.entries, "filter"))
+    }
+
+    /// The rules that people wrote, and what the compiler accepts on its own.
+    fn rows(&self, out: &mut String, width: usize, wanted: impl Fn(&Counted) -> bool) -> fmt::Result {
+        for rule in self.rules.iter().filter(|rule| is_shown(rule.role) && wanted(rule)) {
+            let counters = rule.count.counters;
+            let filters = rule.count.filters + rule.count.entries;
+            write!(out, "{:>14} {:>16}  ", grouped(counters.packets), grouped(counters.bytes))?;
+            match rule.words {
+                Some(words) if width > 0 => write!(out, "{:>width$}  {}", label(words), words.text)?,
+                Some(words) => write!(out, "{}", words.text)?,
+                None if rule.role == Role::Entry => write!(out, "entry filter prio {}", rule.ident)?,
+                None => write!(out, "{} {:08x} ({})", role_word(rule.role), rule.ident, count(filters, "filter"))?,
+            }
+            if self.exact && filters == 0 {
+                write!(out, "  [became no filter]")?;
+            }
+            if counters.over_limit > 0 {
+                write!(out, "  [{} over the limit]", grouped(counters.over_limit))?;
+            }
+            if counters.lost > 0 {
+                write!(out, "  [{} lost in conntrack or at the target device]", grouped(counters.lost))?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    /// The blocks of a policy.
+    fn blocks_of(&self, policy: usize) -> Vec<u32> {
+        self.policies.iter().filter(|(_, at)| **at == policy).map(|(block, _)| *block).collect()
     }
 }
 
-fn title(attach: &AttachWords) -> String {
-    let what = if attach.policy.is_empty() { "rules".to_owned() } else { format!("policy {}", attach.policy) };
-    format!("{what} on {} {}", attach.devices.join(", "), attach.hook)
-}
-
-fn rule_json<'a>(rule: &LiveRule, words: Option<&'a RuleRef>) -> RuleJson<'a> {
-    RuleJson {
-        role: role_word(rule.origin.role),
-        ident: format!("{:08x}", rule.origin.ident),
-        meaning: format!("{:016x}", rule.origin.meaning),
-        rule: words.map(Words::from),
-        filters: rule.filters,
-        packets: rule.counters.packets,
-        bytes: rule.counters.bytes,
-        drops: rule.counters.drops,
+/// `@web`, or the rule's position; empty for what the compiler adds and for defaults.
+fn label(rule: &RuleRef) -> String {
+    match (rule.id(), rule.role) {
+        (Some(id), _) => format!("@{id}"),
+        (None, Role::Rule) => rule.position.to_string(),
+        _ => String::new(),
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u32,
-    /// `null` where nothing, or no single generation, is live.
-    generation: Option<u16>,
-    digest: Option<String>,
-    devices: Vec<DeviceJson<'a>>,
-    policies: &'a [AttachWords],
-    rules: Vec<RuleJson<'a>>,
+/// `, block 208666625`
+fn blocks(list: &[u32]) -> String {
+    let numbers: Vec<String> = list.iter().map(u32::to_string).collect();
+    match numbers.as_slice() {
+        [] => String::new(),
+        [one] => format!(", block {one}"),
+        many => format!(", blocks {}", many.join(", ")),
+    }
 }
 
-#[derive(Serialize)]
-struct DeviceJson<'a> {
-    device: &'a str,
-    ingress_block: u32,
-    egress_block: u32,
+/// The devices and the hook that a block serves: `eth0, eth1 ingress`.
+fn users(live: &Live, block: u32) -> String {
+    for hook in HOOKS {
+        let own = live.devices.iter().map(|device| &device.blocks).filter(|blocks| blocks.on(hook) == block);
+        let names: Vec<&str> = own.map(|blocks| blocks.device.as_str()).collect();
+        if !names.is_empty() {
+            return format!("{} {}", names.join(", "), hook.word());
+        }
+    }
+    "no device".to_owned()
 }
 
-#[derive(Serialize)]
-struct RuleJson<'a> {
-    role: &'static str,
-    ident: String,
-    meaning: String,
-    /// `null` where neither file nor record knows it.
-    rule: Option<Words<'a>>,
-    filters: usize,
-    packets: u64,
-    bytes: u64,
-    drops: u64,
-}
+#[cfg(test)]
+pub(super) mod tests;

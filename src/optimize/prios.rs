@@ -1,151 +1,274 @@
-//! First match with the fewest (prio, mask) visits that simple means give.
+//! First match with few lookups: which filters share a prio, and in which order the prios stand.
 //!
 //! A prio holds filters of one protocol and one mask, so nothing ever depends on the order in which the kernel tries the
-//! masks of a prio (kernel-facts 2.1: creation order). A filter joins the earliest prio of its mask that lies behind
-//! every filter before it that it overlaps; where there is none, it opens a new prio at the end. Moving a filter before
-//! others that no packet shares with it changes no verdict, so first-match order is kept.
+//! masks of a prio (kernel-facts 2.1: creation order). A filter may stand before or behind another that no packet shares
+//! with it, or that does just the same; behind all others that come before it in the rules. So first match is kept.
+//!
+//! Among the orders that keep it, masks are taken that can be finished at once, else the one with the most filters that
+//! wait for nothing (finding the best order is NP-hard: it is a shortest common supersequence).
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hasher;
 
 use crate::abi::eth;
 use crate::field::{Cond, Field, Key};
 
-/// A field with its mask, `None` for a range.
-type Shape = Vec<(Field, Option<u128>)>;
+/// Fields with their masks, `None` for a range: what flower calls a mask.
+pub type Shape = Vec<(Field, Option<u128>)>;
 
-/// Which filters of a group agree on some bits: projected values to members. Never iterated.
-struct Index {
-    fields: Vec<(Field, u128)>,
-    members: HashMap<Vec<u128>, Vec<usize>>,
-}
-
-/// One prio.
-struct Group {
-    protocol: u16,
-    shape: Shape,
-    members: Vec<Placed>,
-    indexes: Vec<Index>,
-    /// The first and the last line that its members come from.
-    lines: (usize, usize),
+/// The mask of these keys.
+#[must_use]
+pub fn shape_of(keys: &[Key]) -> Shape {
+    keys.iter().map(|key| (key.field, key.cond.mask())).collect()
 }
 
 /// A filter in its place.
+#[derive(Clone, Debug)]
 pub struct Placed {
     /// In canonical order.
     pub keys: Vec<Key>,
     /// The caller's number of its line.
     pub line: usize,
+    /// What it does: equal numbers for equal tails.
+    pub does: usize,
     /// Whether the packet may go on to later prios.
     pub goes_on: bool,
 }
 
-/// The prios of one chain.
-#[derive(Default)]
-pub struct Prios {
-    groups: Vec<Group>,
+/// Protocol and filters of each prio, in order, from filters in first-match order. A filter whose very key stands
+/// earlier can never match and is left out.
+#[must_use]
+pub fn prios(filters: Vec<(u16, Placed)>) -> Vec<(u16, Vec<Placed>)> {
+    let mut order = Order::new(&filters);
+    let rounds = order.run();
+    let mut places: Vec<Option<Placed>> = Vec::with_capacity(filters.len());
+    let mut protocols = Vec::with_capacity(filters.len());
+    for (protocol, filter) in filters {
+        protocols.push(protocol);
+        places.push(Some(filter));
+    }
+    let mut take = |at: usize| places.get_mut(at).and_then(Option::take);
+    let protocol = |round: &[usize]| round.first().and_then(|at| protocols.get(*at)).copied().unwrap_or(eth::P_ALL);
+    rounds.into_iter().map(|round| (protocol(&round), round.into_iter().filter_map(&mut take).collect())).collect()
 }
 
-impl Prios {
-    /// Places the next filter in first-match order. A filter whose very key stands earlier can never match and is left out.
-    pub fn place(&mut self, protocol: u16, filter: Placed) {
-        let shape: Shape = filter
-            .keys
-            .iter()
-            .map(|key| match key.cond {
-                Cond::Bits { mask, .. } => (key.field, Some(mask)),
-                Cond::Range { .. } => (key.field, None),
-            })
-            .collect();
-        let mut place = None;
-        for (at, group) in self.groups.iter_mut().enumerate().rev() {
-            let (same, apart) = (group.protocol == protocol, ![group.protocol, protocol].contains(&eth::P_ALL));
-            if !same && apart {
+/// Filters of one protocol and mask.
+struct Kind {
+    protocol: u16,
+    shape: Shape,
+    /// Its filters, in first-match order.
+    members: Vec<usize>,
+    /// Whether one of its filters can share a packet with another of them.
+    meets_itself: bool,
+    /// Filters that wait for none, and how many are left in all.
+    ready: Vec<usize>,
+    left: usize,
+    /// Its filters by what they ask of some bits.
+    indexes: HashMap<Vec<(Field, u128)>, Index>,
+}
+
+/// Which filters of a kind agree on some bits: hashes of these bits with the filters, sorted; and for each entry the
+/// next that may be of interest, since filters that have their place are of none.
+struct Index {
+    entries: Vec<(u64, usize)>,
+    next: Vec<usize>,
+}
+
+/// The filters, and how far they are ordered.
+struct Order<'a> {
+    filters: &'a [(u16, Placed)],
+    kinds: Vec<Kind>,
+    kind_of: Vec<usize>,
+    /// Filters that have their place.
+    done: Vec<bool>,
+    /// For each filter, the kind up to which nothing holds it back any more.
+    seen: Vec<usize>,
+    /// For each filter, those that wait for it (each waits for one at a time).
+    waiting: Vec<Vec<usize>>,
+}
+
+impl<'a> Order<'a> {
+    fn new(filters: &'a [(u16, Placed)]) -> Self {
+        let mut names: HashMap<(u16, Shape), usize> = HashMap::new();
+        let mut kinds: Vec<Kind> = Vec::new();
+        let mut kind_of = Vec::with_capacity(filters.len());
+        let mut done = vec![false; filters.len()];
+        let mut decided: HashSet<(usize, &[Key])> = HashSet::with_capacity(filters.len());
+        for ((at, (protocol, filter)), done) in filters.iter().enumerate().zip(&mut done) {
+            let name = (*protocol, shape_of(&filter.keys));
+            let kind = *names.entry(name).or_insert_with_key(|name| {
+                kinds.push(Kind::new(name.clone()));
+                kinds.len() - 1
+            });
+            kind_of.push(kind);
+            if decided.contains(&(kind, filter.keys.as_slice())) {
+                *done = true;
                 continue;
             }
-            let same = same && group.shape == shape;
-            if !same && group.lines == (filter.line, filter.line) {
-                // Filters of one line do the same, so their order decides nothing.
-                continue;
+            if !filter.goes_on {
+                decided.insert((kind, &filter.keys));
             }
-            if let Some(member) = group.overlapping(&filter.keys) {
-                if same && !member.goes_on && member.keys == filter.keys {
-                    return;
+            if let Some(kind) = kinds.get_mut(kind) {
+                kind.meets_itself |= filter.goes_on;
+                kind.members.push(at);
+                kind.left += 1;
+            }
+        }
+        let waiting = vec![Vec::new(); filters.len()];
+        Self { filters, kinds, kind_of, done, seen: vec![0; filters.len()], waiting }
+    }
+
+    /// The filters of each prio, in order.
+    fn run(&mut self) -> Vec<Vec<usize>> {
+        let mut rounds = Vec::new();
+        for at in 0..self.filters.len() {
+            if !self.is_done(at) {
+                self.wait(at);
+            }
+        }
+        while let Some(next) = self.best() {
+            let Some(kind) = self.kinds.get_mut(next) else { break };
+            let mut round = std::mem::take(&mut kind.ready);
+            kind.left -= round.len();
+            round.sort_unstable();
+            for at in &round {
+                if let Some(done) = self.done.get_mut(*at) {
+                    *done = true;
                 }
+            }
+            for at in &round {
+                let waiting = self.waiting.get_mut(*at).map(std::mem::take).unwrap_or_default();
+                for at in waiting {
+                    self.wait(at);
+                }
+            }
+            rounds.push(round);
+        }
+        rounds
+    }
+
+    fn is_done(&self, at: usize) -> bool {
+        self.done.get(at).copied().unwrap_or(true)
+    }
+
+    /// A kind that can be finished, else the one with most filters that are ready; the first in the rules among equals.
+    fn best(&self) -> Option<usize> {
+        let able = self.kinds.iter().enumerate().filter(|(_, kind)| !kind.ready.is_empty());
+        let first = |kind: &Kind| Reverse(kind.ready.iter().min().copied());
+        able.max_by_key(|(_, kind)| {
+            let whole = kind.ready.len() == kind.left;
+            (whole, if whole { 0 } else { kind.ready.len() }, first(kind))
+        })
+        .map(|(at, _)| at)
+    }
+
+    /// Has the filter wait for one that must stand before it; where there is none, it is ready.
+    fn wait(&mut self, at: usize) {
+        let Some((protocol, filter)) = self.filters.get(at) else { return };
+        let mut kind = self.seen.get(at).copied().unwrap_or_default();
+        let own = self.kind_of.get(at).copied().unwrap_or_default();
+        while let Some(other) = self.kinds.get_mut(kind) {
+            let apart = ![other.protocol, *protocol].contains(&eth::P_ALL) && other.protocol != *protocol;
+            let none_before = other.members.first().is_none_or(|first| *first >= at);
+            let may = !apart && !none_before && (kind != own || other.meets_itself);
+            if may && let Some(first) = other.before(at, filter, kind == own, self.filters, &self.done) {
+                if let Some(seen) = self.seen.get_mut(at) {
+                    *seen = kind;
+                }
+                if let Some(waiting) = self.waiting.get_mut(first) {
+                    waiting.push(at);
+                }
+                return;
+            }
+            kind += 1;
+        }
+        if let Some(kind) = self.kinds.get_mut(own) {
+            kind.ready.push(at);
+        }
+    }
+}
+
+impl Kind {
+    fn new((protocol, shape): (u16, Shape)) -> Self {
+        let meets_itself = shape.iter().any(|(_, mask)| mask.is_none());
+        Self { protocol, shape, members: Vec::new(), meets_itself, ready: Vec::new(), left: 0, indexes: HashMap::new() }
+    }
+
+    /// A filter of this kind that has no place yet, and must have one before the filter `at`: it comes before it in the
+    /// rules, shares a packet with it, and does something else. (Within one prio no two filters share a packet, whatever
+    /// they do: the kernel's order there is none of ours.)
+    fn before(&mut self, at: usize, filter: &Placed, own: bool, all: &[(u16, Placed)], done: &[bool]) -> Option<usize> {
+        let common = common(&self.shape, &filter.keys);
+        let hash = hash_of(&common, &filter.keys);
+        if !self.indexes.contains_key(&common) {
+            let of = |member: &usize| all.get(*member).map(|(_, filter)| (hash_of(&common, &filter.keys), *member));
+            let mut entries: Vec<(u64, usize)> = self.members.iter().filter_map(of).collect();
+            entries.sort_unstable();
+            let next = (0..entries.len()).collect();
+            self.indexes.insert(common.clone(), Index { entries, next });
+        }
+        let index = self.indexes.get_mut(&common)?;
+        let mut place = index.entries.partition_point(|(other, _)| *other < hash);
+        loop {
+            place = index.live(place, done);
+            let (other, member) = *index.entries.get(place)?;
+            if other != hash || member >= at {
+                return None;
+            }
+            let (_, candidate) = all.get(member)?;
+            if (own || candidate.does != filter.does) && overlap(&candidate.keys, &filter.keys) {
+                return Some(member);
+            }
+            place += 1;
+        }
+    }
+}
+
+impl Index {
+    /// The first entry from this one on whose filter has no place yet.
+    fn live(&mut self, from: usize, done: &[bool]) -> usize {
+        let mut at = from;
+        while let Some((_, member)) = self.entries.get(at) {
+            if !done.get(*member).copied().unwrap_or(true) {
                 break;
             }
-            if same {
-                place = Some(at);
-            }
+            at = self.next.get(at).copied().unwrap_or(at).max(at + 1);
         }
-        if let Some(group) = place.and_then(|at| self.groups.get_mut(at)) {
-            group.push(filter);
-        } else {
-            let lines = (filter.line, filter.line);
-            let mut group = Group { protocol, shape, members: Vec::new(), indexes: Vec::new(), lines };
-            group.push(filter);
-            self.groups.push(group);
+        // Shorten the way for the next to come by.
+        let mut shortened = from;
+        while shortened < at {
+            let Some(next) = self.next.get_mut(shortened) else { break };
+            shortened = std::mem::replace(next, at).max(shortened + 1);
         }
-    }
-
-    /// Protocol and filters of each prio, in order.
-    pub fn into_prios(self) -> impl Iterator<Item = (u16, Vec<Placed>)> {
-        self.groups.into_iter().map(|group| (group.protocol, group.members))
+        at
     }
 }
 
-impl Group {
-    fn push(&mut self, filter: Placed) {
-        let at = self.members.len();
-        for index in &mut self.indexes {
-            let projected = project(&index.fields, &filter.keys);
-            index.members.entry(projected).or_default().push(at);
+/// The bits that both a mask and a filter ask.
+fn common(shape: &Shape, keys: &[Key]) -> Vec<(Field, u128)> {
+    let mut common = Vec::with_capacity(keys.len());
+    for (field, mask) in shape {
+        let Some(key) = keys.iter().find(|key| key.field == *field) else { continue };
+        if let (Some(mask), Cond::Bits { mask: other, .. }) = (mask, key.cond)
+            && mask & other != 0
+        {
+            common.push((*field, mask & other));
         }
-        self.lines.1 = self.lines.1.max(filter.line);
-        self.members.push(filter);
     }
-
-    /// A filter of this group that shares a packet with these keys.
-    fn overlapping(&mut self, keys: &[Key]) -> Option<&Placed> {
-        let mut fields = Vec::new();
-        let mut ranges = false;
-        for (field, mask) in &self.shape {
-            let Some(key) = keys.iter().find(|key| key.field == *field) else { continue };
-            match (mask, key.cond) {
-                (Some(mask), Cond::Bits { mask: other, .. }) if mask & other != 0 => {
-                    fields.push((*field, mask & other));
-                }
-                (Some(_), Cond::Bits { .. }) => {}
-                _ => ranges = true,
-            }
-        }
-        let known = self.indexes.iter().position(|index| index.fields == fields);
-        let at = known.unwrap_or_else(|| {
-            let mut members: HashMap<Vec<u128>, Vec<usize>> = HashMap::new();
-            for (at, member) in self.members.iter().enumerate() {
-                members.entry(project(&fields, &member.keys)).or_default().push(at);
-            }
-            self.indexes.push(Index { fields: fields.clone(), members });
-            self.indexes.len() - 1
-        });
-        let candidates = self.indexes.get(at)?.members.get(&project(&fields, keys))?;
-        let mut candidates = candidates.iter().filter_map(|at| self.members.get(*at));
-        if ranges {
-            return candidates.find(|member| overlap(&member.keys, keys));
-        }
-        candidates.next()
-    }
+    common
 }
 
-/// The values of these bits.
-fn project(fields: &[(Field, u128)], keys: &[Key]) -> Vec<u128> {
-    let mut at = keys.iter();
-    fields
-        .iter()
-        .map(|(field, mask)| match at.find(|key| key.field == *field).map(|key| key.cond) {
-            Some(Cond::Bits { value, .. }) => value & mask,
-            _ => 0,
-        })
-        .collect()
+/// A hash of these bits of the keys; equal bits, equal hashes.
+fn hash_of(bits: &[(Field, u128)], keys: &[Key]) -> u64 {
+    let mut hasher = crate::hash::Fnv::default();
+    let mut keys = keys.iter();
+    for (field, mask) in bits {
+        if let Some(Key { cond: Cond::Bits { value, .. }, .. }) = keys.find(|key| key.field == *field) {
+            hasher.write_u128(value & mask);
+        }
+    }
+    hasher.finish()
 }
 
 /// Whether some packet matches both.
@@ -161,32 +284,65 @@ mod tests {
         Key { field, cond: Cond::Bits { value, mask } }
     }
 
+    fn placed(line: usize, keys: Vec<Key>) -> (u16, Placed) {
+        (1, Placed { keys, line, does: line, goes_on: false })
+    }
+
+    fn lines(filters: Vec<(u16, Placed)>) -> Vec<Vec<usize>> {
+        prios(filters).into_iter().map(|(_, members)| members.iter().map(|member| member.line).collect()).collect()
+    }
+
     fn layout(filters: Vec<Vec<Key>>) -> Vec<Vec<usize>> {
-        let mut prios = Prios::default();
-        for (line, keys) in filters.into_iter().enumerate() {
-            prios.place(1, Placed { keys, line, goes_on: false });
-        }
-        prios.into_prios().map(|(_, members)| members.iter().map(|member| member.line).collect()).collect()
+        lines(filters.into_iter().enumerate().map(|(line, keys)| placed(line, keys)).collect())
+    }
+
+    fn host(n: u128) -> Vec<Key> {
+        vec![key(Field::Ipv4Src, n, 0xffff_ffff)]
+    }
+
+    fn net(n: u128) -> Vec<Key> {
+        vec![key(Field::Ipv4Src, n, 0xffff_ff00)]
     }
 
     #[test]
     fn one_mask_is_one_prio_however_many() {
-        let filters = (0..100u128).map(|n| vec![key(Field::Ipv4Src, n, 0xffff_ffff)]).collect();
-        assert_eq!(layout(filters), vec![(0..100).collect::<Vec<_>>()]);
+        assert_eq!(layout((0..100).map(host).collect()), vec![(0..100).collect::<Vec<_>>()]);
     }
 
     #[test]
     fn overlapping_filters_keep_their_order() {
-        let host = |n| vec![key(Field::Ipv4Src, n, 0xffff_ffff)];
-        let net = |n| vec![key(Field::Ipv4Src, n, 0xffff_ff00)];
         // 0x101 lies in 0x100/24, 0x201 does not: it may join the first prio, 0x102 may not.
         assert_eq!(layout(vec![host(0x101), net(0x100), host(0x201), host(0x102)]), vec![vec![0, 2], vec![1], vec![3]]);
+    }
+
+    #[test]
+    fn filters_that_do_the_same_may_change_places() {
+        let mut filters: Vec<_> = [host(0x101), net(0x100), host(0x102)].into_iter().enumerate().collect();
+        let same = filters.drain(..).map(|(line, keys)| {
+            let (protocol, filter) = placed(line, keys);
+            (protocol, Placed { does: 7, ..filter })
+        });
+        assert_eq!(lines(same.collect()), vec![vec![0, 2], vec![1]]);
+    }
+
+    #[test]
+    fn a_mask_that_can_be_finished_is_taken_first() {
+        // By the number that is ready, the hosts would come first, and again behind the net that one of them must follow.
+        let filters = vec![net(0x100), host(0x101), host(0x201), host(0x301)];
+        assert_eq!(layout(filters), vec![vec![0], vec![1, 2, 3]]);
     }
 
     #[test]
     fn a_second_filter_with_the_same_key_is_dead() {
         let filter = vec![key(Field::DstPort, 80, 0xffff)];
         assert_eq!(layout(vec![filter.clone(), filter]), vec![vec![0]]);
+    }
+
+    #[test]
+    fn behind_a_filter_that_goes_on_the_same_key_is_not() {
+        let (protocol, first) = placed(0, host(1));
+        let goes_on = (protocol, Placed { goes_on: true, ..first });
+        assert_eq!(lines(vec![goes_on, placed(1, host(1)), placed(2, host(2))]), vec![vec![0, 2], vec![1]]);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Trivia {
     pub before: Vec<Comment>,
     /// A comment at the end of its last line (for a block: of its opening line).
     pub after: Option<Span>,
+    /// For a block: a comment behind its `}`.
+    pub close: Option<Span>,
 }
 
 /// A comment on a line of its own.
@@ -68,8 +70,19 @@ pub enum ItemKind {
     Default(DefaultRule),
     /// A rule.
     Rule(Box<Rule>),
-    /// Something that could not be read; it was reported. Later stages stay silent about it.
-    Error,
+    /// Something that could not be read; it was reported. Later stages look only for mistakes in what is left of it.
+    Error(Box<Salvage>),
+}
+
+/// The parts of something unreadable that could be read all the same, so that one run tells of their mistakes too.
+#[derive(Clone, Debug, Default)]
+pub struct Salvage {
+    /// Matches of a broken rule.
+    pub matches: Vec<Match>,
+    /// Actions of a broken rule.
+    pub actions: Vec<Action>,
+    /// Statements of a block whose header could not be read.
+    pub items: Vec<Item>,
 }
 
 /// What a definition defines.

@@ -24,7 +24,11 @@ pub fn walk<'a>(items: &'a mut [Item], see: &mut impl FnMut(Named<'a>)) {
             }
             ItemKind::Rule(rule) => walk_matches(&mut rule.matches, see),
             ItemKind::Default(rule) => walk_matches(&mut rule.matches, see),
-            ItemKind::ReserveMark(_) | ItemKind::Use(_) | ItemKind::Error => {}
+            ItemKind::Error(salvage) => {
+                walk_matches(&mut salvage.matches, see);
+                walk(&mut salvage.items, see);
+            }
+            ItemKind::ReserveMark(_) | ItemKind::Use(_) => {}
         }
     }
 }

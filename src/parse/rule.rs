@@ -59,7 +59,8 @@ fn verdict(pair: Pair<'_>, at: At) -> Option<Spanned<Verdict>> {
     Some(Spanned::new(node, span))
 }
 
-fn match_kind(pair: Pair<'_>, at: At) -> Option<MatchKind> {
+/// What one match matches.
+pub fn match_kind(pair: Pair<'_>, at: At) -> Option<MatchKind> {
     let kind = pair.as_rule();
     Some(match kind {
         Rule::words => MatchKind::Words(set(pair, at)),
@@ -125,7 +126,8 @@ fn icmp(pair: Pair<'_>, at: At) -> Option<Icmp> {
     Some(Icmp { v6, types: types?, codes })
 }
 
-fn action(pair: Pair<'_>, at: At) -> Option<ActionKind> {
+/// What one action does.
+pub fn action(pair: Pair<'_>, at: At) -> Option<ActionKind> {
     let kind = pair.as_rule();
     Some(match kind {
         Rule::snat => ActionKind::Snat(nat(pair, at)?),

@@ -1,6 +1,6 @@
 //! From the splitter's pieces to the tree: blocks are nested, comments attached, statements parsed one by one.
 
-use super::ast::{Annotation, Ast, Block, Comment, Item, ItemKind, PolicyBlock, Trivia};
+use super::ast::{Annotation, Ast, Block, Comment, Item, ItemKind, PolicyBlock, Salvage, Trivia};
 use super::decl::{self, Head};
 use super::grammar::{At, Grammar, Pair, Rule};
 use super::parallel::Parsed;
@@ -94,7 +94,7 @@ impl<'a> Builder<'a> {
                 ChunkKind::Comment => self.comment(*chunk),
                 ChunkKind::Annotation => self.annotation(*chunk),
                 ChunkKind::Statement => self.statement(*chunk, parsed),
-                ChunkKind::Broken => self.item(*chunk, ItemKind::Error),
+                ChunkKind::Broken => self.item(*chunk, ItemKind::Error(Box::default())),
                 ChunkKind::Open => self.open(*chunk),
                 ChunkKind::Close => self.close(*chunk),
             }
@@ -121,6 +121,7 @@ impl<'a> Builder<'a> {
         if chunk.newlines == 0 {
             let slot = match self.last {
                 Some(ChunkKind::Open) => self.stack.last_mut().map(|frame| &mut frame.trivia.after),
+                Some(ChunkKind::Close) => self.items.last_mut().map(|item| &mut item.trivia.close),
                 Some(ChunkKind::Statement | ChunkKind::Broken) if self.annotations.is_empty() => {
                     self.items.last_mut().map(|item| &mut item.trivia.after)
                 }
@@ -153,16 +154,34 @@ impl<'a> Builder<'a> {
         let kind = match parsed {
             Ok(kind) => kind,
             Err(diagnostic) => {
-                self.report.push(*diagnostic);
                 let text = self.chunk_text(chunk);
-                let further = head_entry(text).is_none().then(|| explain::further(text, At(self.base + chunk.lo)));
-                for finding in further.into_iter().flatten() {
+                if let Some(finding) = self.unquoted_note(chunk) {
                     self.report.push(finding);
+                    return self.item(chunk, ItemKind::Error(Box::default()));
                 }
-                ItemKind::Error
+                let faults = vec![diagnostic.primary.span];
+                self.report.push(*diagnostic);
+                let mut salvage = Salvage::default();
+                if head_entry(text).is_none() {
+                    let (findings, rest) = explain::further(text, At(self.base + chunk.lo), faults);
+                    for finding in findings {
+                        self.report.push(finding);
+                    }
+                    salvage = rest;
+                }
+                ItemKind::Error(Box::new(salvage))
             }
         };
         self.item(chunk, kind);
+    }
+
+    /// A finding for a statement that is the rest of a note without quotes.
+    fn unquoted_note(&self, chunk: Chunk) -> Option<Diagnostic> {
+        let note =
+            self.annotations.last().filter(|_| chunk.newlines == 0 && self.last == Some(ChunkKind::Annotation))?;
+        let text = |span: Span| self.text.get((span.lo - self.base) as usize..(span.hi - self.base) as usize);
+        let span = note.value.to(self.span(chunk));
+        explain::unquoted_note(text(note.key)?, text(note.value)?, self.chunk_text(chunk), span)
     }
 
     /// Adds a statement with what waited for it.
@@ -171,7 +190,7 @@ impl<'a> Builder<'a> {
             ItemKind::Rule(rule) => rule.annotations = std::mem::take(&mut self.annotations),
             ItemKind::Default(rule) => rule.annotations = std::mem::take(&mut self.annotations),
             // It may have been meant as a rule.
-            ItemKind::Error => self.annotations.clear(),
+            ItemKind::Error(_) => self.annotations.clear(),
             _ => self.orphans(),
         }
         let trivia = self.trivia(chunk);
@@ -183,6 +202,7 @@ impl<'a> Builder<'a> {
             blank_before: self.blank_before.take().unwrap_or(chunk.newlines > 1),
             before: std::mem::take(&mut self.comments),
             after: None,
+            close: None,
         }
     }
 
@@ -229,15 +249,18 @@ impl<'a> Builder<'a> {
         let items = std::mem::replace(&mut self.items, frame.items);
         let tail = std::mem::take(&mut self.comments);
         let span = frame.span.to(close);
+        if depth > MAX_DEPTH {
+            self.items.push(Item { span, trivia: frame.trivia, kind: ItemKind::Error(Box::default()) });
+            return;
+        }
         let block = |name| Block { name, items, tail };
         let kind = match frame.head {
-            _ if depth > MAX_DEPTH => ItemKind::Error,
             Head::Policy { name, devices, hook, zones } => {
                 ItemKind::Policy(PolicyBlock { devices, hook, zones, block: block(name) })
             }
             Head::Group(name) => ItemKind::Group(block(name)),
             Head::Prefilter(keyword) => ItemKind::Prefilter(block(keyword)),
-            Head::Error => ItemKind::Error,
+            Head::Error => ItemKind::Error(Box::new(Salvage { items: block(span).items, ..Salvage::default() })),
         };
         self.items.push(Item { span, trivia: frame.trivia, kind });
     }

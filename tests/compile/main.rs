@@ -1,11 +1,12 @@
-//! Golden tests: each `tests/compile/<topic>/<case>.pol` compiles to the findings in `<case>.diag` and the script in `<case>.tc`.
+//! Golden tests: each `tests/compile/<topic>/<case>.pol` compiles to the findings in `<case>.diag` and the script in `<case>.tc`
+//! (with `--stats`: the table or JSON in `<case>.stats`).
 //!
 //! No `.diag` means that nothing is to be found; a policy without errors has a `.tc`, one with errors has none. A golden
 //! whose policy is gone fails. The first line of a policy may hold `# args: --on eth0 ...`, as for `ctpolicy compile`.
 //! Files in a folder below a topic (`inc/`) are included by cases and are none themselves.
 //!
 //! `UPDATE_EXPECT=1 cargo test --test compile` writes the goldens anew; the difference is for review.
-//! Every policy in `examples/policies/` compiles without a finding.
+//! Every policy in `examples/policies/` compiles without a finding, and is in canonical layout.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -17,7 +18,6 @@ use clap::Parser;
 use ctpolicy::cli::compile;
 use ctpolicy::diag::{Diagnostics, render};
 use ctpolicy::parse::{self, DiskFiles, Files};
-use ctpolicy::pipeline;
 use ctpolicy::source::SourceMap;
 use libtest_mimic::{Arguments, Failed, Trial};
 use miette::Diagnostic as _;
@@ -73,7 +73,8 @@ fn trial(path: &Path) -> Vec<Trial> {
             Trial::test(format!("fmt {name}"), move || fmt_keeps_the_meaning(&fmt)),
         ];
     }
-    if path.with_extension("pol").exists() && (has_extension(&path, "diag") || has_extension(&path, "tc")) {
+    if path.with_extension("pol").exists() && (["diag", "tc", "stats"].iter().any(|known| has_extension(&path, known)))
+    {
         return Vec::new();
     }
     vec![Trial::test(format!("stray {}", path.display()), || Err("no policy of this name beside it".into()))]
@@ -97,12 +98,11 @@ fn args(path: &Path) -> Result<compile::Args, Failed> {
 
 /// Findings and script of a policy.
 fn outputs(args: &compile::Args, files: &dyn Files) -> Result<(String, Option<String>), Failed> {
-    let compiled = pipeline::compile(&args.file, files, &args.policy.options())?;
+    let compiled = compile::compile(args, files)?;
     let mut diag = render::text(&compiled.diags, &compiled.map, false);
-    let script = match compiled.program.as_ref().map(|program| compile::print(program, args)) {
-        None => None,
-        Some(Ok(script)) => Some(script),
-        Some(Err(refusal)) => {
+    let script = match compile::print(&compiled, args) {
+        Ok(texts) => texts.map(|texts| texts.stats.unwrap_or(texts.ruleset)),
+        Err(refusal) => {
             writeln!(diag, "error: {refusal}")?;
             refusal.help().map_or(Ok(()), |help| writeln!(diag, "help: {help}"))?;
             None
@@ -123,7 +123,7 @@ fn golden(path: &Path) -> Result<(), Failed> {
     same("a second run", script.as_deref().unwrap_or_default(), script_again.as_deref().unwrap_or_default())?;
     let found = [
         expect(&path.with_extension("diag"), Some(diag).filter(|diag| !diag.is_empty())),
-        expect(&path.with_extension("tc"), script),
+        expect(&path.with_extension(if args.stats { "stats" } else { "tc" }), script),
     ];
     found.into_iter().collect()
 }
@@ -160,6 +160,8 @@ fn same(what: &str, old: &str, new: &str) -> Result<(), Failed> {
 fn example(path: &Path) -> Result<(), Failed> {
     let (diag, script) = outputs(&args(path)?, &DiskFiles)?;
     same("the findings of an example", "", &diag)?;
+    let laid = layout(path.to_str().unwrap_or_default(), &DiskFiles)?.ok_or("an example must parse")?;
+    same("the canonical layout of an example", &fs::read_to_string(path)?, &laid)?;
     script.map(|_| ()).ok_or_else(|| "an example must compile".into())
 }
 

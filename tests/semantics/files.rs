@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use ctpolicy::cli::compile;
 use ctpolicy::ir::policy::Policy;
+use ctpolicy::optimize::price::Scale;
 use ctpolicy::parse::DiskFiles;
 use ctpolicy::pipeline;
 
@@ -45,7 +46,7 @@ fn written_policies_mean_what_their_filters_do() {
     for path in folders.iter().flat_map(|folder| policies_in(folder)) {
         if let Some(policy) = policy(&path) {
             compared += 1;
-            if let Err(text) = compare(&policy, 200, &mut Rng::new(compared), &mut tally) {
+            if let Err(text) = compare(&policy, Scale::default(), 200, &mut Rng::new(compared), &mut tally) {
                 panic!("{}: {text}", path.display());
             }
         }

@@ -5,20 +5,20 @@
 //! holds one entry filter per ethertype class, and replacing these is the switch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-use rustix::thread::{MembarrierCommand, membarrier};
 
 use crate::emit::program::{Action, Placement, Program};
 
 use super::action::Context;
-use super::error::{ApplyError, SocketError};
-use super::live::{Live, LiveBlock};
+use super::error::ApplyError;
+use super::grace::grace;
+use super::live::Live;
 use super::load::{self, Loaded};
 use super::message;
 use super::place::{Placed, place};
+use super::session::{Session, read_live};
 use super::socket::Socket;
-use super::{Session, foreign, lock, read_live, remove, switch};
+use super::switch::Switch;
+use super::{foreign, lock, remove};
 
 /// How to apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Outcome {
 }
 
 /// What was done, or would be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Receipt {
     /// What it came to.
     pub outcome: Outcome,
@@ -47,8 +47,8 @@ pub struct Receipt {
     pub placement: Placement,
     /// The Program's digest.
     pub digest: u64,
-    /// Generation and digest that were live before; `None` if nothing was, or several.
-    pub before: Option<(u16, u64)>,
+    /// What the kernel held before.
+    pub was: Live,
     /// Filters loaded, over all blocks.
     pub filters: usize,
     /// Devices that got a clsact, sorted.
@@ -71,28 +71,39 @@ impl Session {
             lock::check_privilege()?;
             Some(lock::take()?)
         };
-        let mut links = self.links.names()?;
-        find_devices(program, &mut links, &self.socket)?;
-        let live = read_live(&mut self.socket, &links)?;
-        foreign::check(&mut self.socket, program, &live)?;
-        let placed = place(program, &live)?;
-
-        let mut receipt = receipt(program, &live, &placed);
-        if let Some(placement) = already_live(program, &placed, &live, &links) {
-            return Ok(Receipt { outcome: Outcome::Unchanged, placement, ..receipt });
-        }
-        if options.dry_run {
-            return Ok(Receipt { outcome: Outcome::DryRun, ..receipt });
-        }
-        sweep(&mut self.socket, left_over(&live))?;
-        let loaded = load::load(&mut self.socket, program, &placed, &links)?;
-        switch::switch(&mut self.socket, &loaded, &live)?;
-        receipt.notes = clean_up(&mut self.socket, &loaded, &live);
-        Ok(receipt)
+        apply(&mut self.socket, self.links.names()?, program, options)
     }
 }
 
-fn receipt(program: &Program, live: &Live, placed: &Placed) -> Receipt {
+/// All of it, on a socket, with the devices that are known.
+pub(super) fn apply(
+    socket: &mut Socket,
+    mut links: BTreeMap<String, u32>,
+    program: &Program,
+    options: ApplyOptions,
+) -> Result<Receipt, ApplyError> {
+    find_devices(program, &mut links, socket)?;
+    let live = read_live(socket, &links)?;
+    foreign::check(socket, program, &live)?;
+    let placed = place(program, &live)?;
+
+    let receipt = receipt(program, live, &placed);
+    if let Some(placement) = already_live(program, &placed, &receipt.was, &links) {
+        return Ok(Receipt { outcome: Outcome::Unchanged, placement, ..receipt });
+    }
+    if options.dry_run {
+        return Ok(Receipt { outcome: Outcome::DryRun, ..receipt });
+    }
+    let loaded = Loaded::new(program, &placed, &links);
+    let switch = Switch::prepare(socket, &loaded, &receipt.was)?;
+    sweep(socket, left_over(&receipt.was))?;
+    load::load(socket, &loaded)?;
+    switch.run(socket)?;
+    let notes = clean_up(socket, &loaded, &receipt.was);
+    Ok(Receipt { notes, ..receipt })
+}
+
+fn receipt(program: &Program, was: Live, placed: &Placed) -> Receipt {
     let per_policy = program.attaches.iter().zip(&placed.placement.blocks).map(|(attached, blocks)| {
         let chains = std::iter::once(&attached.entry).chain(&attached.chains);
         blocks.len() * chains.map(|chain| chain.filters.len()).sum::<usize>()
@@ -101,7 +112,7 @@ fn receipt(program: &Program, live: &Live, placed: &Placed) -> Receipt {
         outcome: Outcome::Applied,
         placement: placed.placement.clone(),
         digest: program.digest,
-        before: live.current(),
+        was,
         filters: per_policy.sum(),
         attached: placed.fresh.clone(),
         detached: placed.leaving.clone(),
@@ -150,13 +161,8 @@ fn already_live(program: &Program, placed: &Placed, live: &Live, links: &BTreeMa
 fn left_over(live: &Live) -> Vec<(u32, u32)> {
     live.blocks
         .iter()
-        .flat_map(|(number, block)| dead_chains(block).into_iter().map(|chain| (*number, chain)))
+        .flat_map(|(number, block)| block.dead_chains().into_iter().map(|chain| (*number, chain)))
         .collect()
-}
-
-fn dead_chains(block: &LiveBlock) -> Vec<u32> {
-    let generations: BTreeSet<u32> = block.live().into_iter().map(|(generation, _)| generation.into()).collect();
-    block.chains().into_iter().filter(|chain| !generations.contains(&(chain >> 16))).collect()
 }
 
 /// Empties chains, which removes them.
@@ -181,22 +187,4 @@ fn clean_up(socket: &mut Socket, loaded: &Loaded, live: &Live) -> Vec<String> {
         notes.push(format!("the old rules are not in use any more, but could not all be removed: {error}"));
     }
     notes
-}
-
-/// Waits until no packet is still in a classifier that it entered before: one RCU grace period.
-pub(super) fn grace() {
-    // Refused on kernels with full dynticks; then some time has to do.
-    if membarrier(MembarrierCommand::Global).is_err() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// What went wrong on the socket, said of an operation.
-pub(super) fn during(what: &str) -> impl Fn(SocketError) -> ApplyError {
-    let what = what.to_owned();
-    move |source| match source {
-        SocketError::Refused(refusal) if refusal.errno == crate::abi::errno::EPERM => ApplyError::NotPermitted,
-        SocketError::Refused(refusal) => ApplyError::Refused { what: what.clone(), refusal },
-        source => ApplyError::Socket { what: what.clone(), source },
-    }
 }

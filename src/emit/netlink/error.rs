@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::abi::ERRNO_NAMES;
+use crate::abi::{ERRNO_NAMES, errno};
 use crate::emit::program::RuleRef;
 
 /// The kernel's "no" to one message.
@@ -49,6 +49,16 @@ pub enum SocketError {
     /// Answers were lost.
     #[error("the kernel's answers did not fit into the socket's buffer")]
     Overrun,
+}
+
+/// What went wrong on the socket, said of an operation.
+pub(super) fn during(what: &str) -> impl Fn(SocketError) -> ApplyError {
+    let what = what.to_owned();
+    move |source| match source {
+        SocketError::Refused(refusal) if refusal.errno == errno::EPERM => ApplyError::NotPermitted,
+        SocketError::Refused(refusal) => ApplyError::Refused { what: what.clone(), refusal },
+        source => ApplyError::Socket { what: what.clone(), source },
+    }
 }
 
 /// The rule that a refused filter comes from.
@@ -128,6 +138,18 @@ pub enum ApplyError {
     TooLarge {
         /// What, and the limit.
         what: String,
+    },
+    /// More entry filters than fit into the one message of the switch.
+    #[error(
+        "the switch is one message of {bytes} bytes ({entries} entry filters), and from here the kernel takes at most {room}"
+    )]
+    SwitchTooLong {
+        /// Length of the message.
+        bytes: usize,
+        /// What it changes.
+        entries: usize,
+        /// Longest message.
+        room: usize,
     },
     /// No clsact in this kernel.
     #[error("this kernel has no clsact qdisc ({refusal})")]
@@ -233,6 +255,9 @@ impl ApplyError {
                     "`ctpolicy remove --on {last}` first (the device is open until the next apply), then apply again"
                 )
             }
+            Self::SwitchTooLong { bytes, .. } => format!(
+                "run it as root of the machine, or raise the limit there: `sysctl -w net.core.wmem_max={bytes}`; nothing was changed"
+            ),
             Self::NoClsact { .. } => module_help("sch_ingress", "NET_SCH_INGRESS"),
             Self::NoFlower { .. } => module_help("cls_flower", "NET_CLS_FLOWER"),
             Self::NoAction { actions, .. } => {

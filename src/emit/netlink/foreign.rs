@@ -2,10 +2,10 @@
 
 use crate::abi::tcm;
 use crate::emit::program::Program;
+use crate::emit::tc::ether_type;
 
-use super::apply::during;
 use super::dump;
-use super::error::ApplyError;
+use super::error::{ApplyError, during};
 use super::live::{Live, LiveBlock, LiveFilter, OtherQdisc};
 use super::message;
 use super::socket::Socket;
@@ -27,8 +27,12 @@ pub fn check(socket: &mut Socket, program: &Program, live: &Live) -> Result<(), 
                 device: blocks.device.clone(),
                 what: format!("{} in its block {number}", summary(&strangers)),
                 remedy: format!(
-                    "if nothing needs it: `tc filter del block {number} chain {} prio {}`",
-                    first.chain, first.prio
+                    "if nothing needs it: `tc filter del block {number} chain {} protocol {} prio {}{} {}`",
+                    first.chain,
+                    ether_type(first.protocol),
+                    first.prio,
+                    handle(first),
+                    first.kind()
                 ),
             });
         }
@@ -56,6 +60,11 @@ fn other_qdisc(socket: &mut Socket, other: &OtherQdisc) -> Result<ApplyError, Ap
             "ctpolicy shares a device's {kind} with nobody; if nothing needs it: `tc qdisc del dev {device} {kind}`"
         ),
     })
+}
+
+/// A filter of ours may stand in the same prio, so the handle has to be named. u32 writes its own otherwise.
+fn handle(filter: &LiveFilter) -> String {
+    if filter.kind() == "u32" { String::new() } else { format!(" handle {:#x}", filter.handle) }
 }
 
 /// `3 filters (bpf at prio 1, flower at prio 7, ...)`

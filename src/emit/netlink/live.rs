@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::abi::{COOKIE_MAX, act, flower, police, stats, tca};
+use crate::abi::{COOKIE_MAX, act, ct, flower, gact, mirred, police, stats, tc_act, tc_gen, tca, tcf_t};
 use crate::emit::program::{COOKIE_MAGIC, DeviceBlocks, Role};
 
 use super::compare::Canonical;
@@ -98,37 +98,61 @@ impl Origin {
     }
 }
 
-/// Counters of an action.
+/// What filters counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets.
+    /// Packets that they matched.
     pub packets: u64,
-    /// Bytes.
+    /// Bytes of these.
     pub bytes: u64,
-    /// Packets that it dropped.
-    pub drops: u64,
+    /// Packets of these that exceeded a `limit` and were dropped.
+    pub over_limit: u64,
+    /// Packets of these that conntrack dropped (no room, no free port), or that a redirect's target did not take.
+    pub lost: u64,
 }
 
 impl Counters {
-    fn read(nest: &[u8]) -> Self {
-        let basic = nla::find(nest, stats::BASIC).unwrap_or_default();
-        let few = basic.get(8..).and_then(nla::as_u32).unwrap_or_default();
-        Self {
-            bytes: nla::as_u64(basic).unwrap_or_default(),
-            packets: nla::find(nest, stats::PKT64).and_then(nla::as_u64).unwrap_or(u64::from(few)),
-            drops: nla::find(nest, stats::QUEUE)
-                .and_then(|queue| nla::as_u32(queue.get(8..)?))
-                .unwrap_or_default()
-                .into(),
-        }
-    }
-
     /// Adds others.
     pub fn add(&mut self, other: Self) {
         self.packets += other.packets;
         self.bytes += other.bytes;
-        self.drops += other.drops;
+        self.over_limit += other.over_limit;
+        self.lost += other.lost;
     }
+}
+
+/// `TCA_ACT_STATS` of one action.
+struct ActionStats {
+    bytes: u64,
+    packets: u64,
+    drops: u64,
+    overlimits: u64,
+}
+
+impl ActionStats {
+    fn read(action: &[u8]) -> Self {
+        let nest = nla::find(action, act::STATS).unwrap_or_default();
+        let basic = nla::find(nest, stats::BASIC).unwrap_or_default();
+        let few = basic.get(8..).and_then(nla::as_u32).unwrap_or_default();
+        let queue = nla::find(nest, stats::QUEUE).unwrap_or_default();
+        let queued = |at: usize| u64::from(queue.get(at..).and_then(nla::as_u32).unwrap_or_default());
+        Self {
+            bytes: nla::as_u64(basic).unwrap_or_default(),
+            packets: nla::find(nest, stats::PKT64).and_then(nla::as_u64).unwrap_or(u64::from(few)),
+            drops: queued(stats::QUEUE_DROPS),
+            overlimits: queued(stats::QUEUE_OVERLIMITS),
+        }
+    }
+}
+
+/// A filter's counters: its own, and those that it shares by the index of a police with all filters of its rule and that must
+/// be counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Its own.
+    pub own: Counters,
+    /// Index of the police, and what that counted.
+    pub shared: Option<(u32, Counters)>,
 }
 
 impl LiveFilter {
@@ -156,18 +180,55 @@ impl LiveFilter {
         Canonical::read(&self.attrs)
     }
 
-    /// What its first action counted: every packet that the filter matched. With it the index of a police, which all filters
-    /// of a rule share, and which must be counted once.
+    /// What it counted. The first action sees every packet that the filter matched; a later one only what those before it
+    /// let through.
     #[must_use]
-    pub fn counters(&self) -> (Counters, Option<u32>) {
-        let Some(first) = self.actions().next() else {
-            return (Counters::default(), None);
-        };
-        let counters = nla::find(first, act::STATS).map(Counters::read).unwrap_or_default();
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for (at, action) in self.actions().enumerate() {
+            let ActionStats { bytes, packets, drops, overlimits } = ActionStats::read(action);
+            let seen = if at == 0 { Counters { packets, bytes, ..Counters::default() } } else { Counters::default() };
+            let kind = nla::find(action, act::KIND).map(nla::as_text).unwrap_or_default();
+            let options = nla::find(action, act::OPTIONS).unwrap_or_default();
+            match kind.as_str() {
+                "police" => {
+                    let index = nla::find(options, police::TBF).and_then(nla::as_u32).unwrap_or_default();
+                    tally.shared = Some((index, Counters { over_limit: drops, ..seen }));
+                }
+                "ct" => tally.own.add(Counters { lost: drops, ..seen }),
+                // `tcf_mirred_act` counts what it could not send as over the limit.
+                "mirred" if is_redirect(options) => tally.own.add(Counters { lost: overlimits, ..seen }),
+                _ => tally.own.add(seen),
+            }
+        }
+        tally
+    }
+
+    /// Whether its last action goes to another chain, and decides nothing.
+    #[must_use]
+    pub fn leads_on(&self) -> bool {
+        let Some(last) = self.actions().last() else { return false };
+        let kind = nla::find(last, act::KIND).map(nla::as_text).unwrap_or_default();
+        let parms = if kind == "ct" { ct::PARMS } else { gact::PARMS };
+        let parms = nla::find(last, act::OPTIONS).and_then(|options| nla::find(options, parms));
+        let control = parms.and_then(|parms| nla::as_u32(parms.get(tc_gen::ACTION)?));
+        control.is_some_and(|control| control & tc_act::OPCODE == tc_act::GOTO_CHAIN.cast_unsigned())
+    }
+
+    /// How long ago its first action was made, in seconds. A filter that is replaced gets new actions, which count from 0.
+    #[must_use]
+    pub fn age(&self) -> Option<u64> {
+        let first = self.actions().next()?;
         let kind = nla::find(first, act::KIND).map(nla::as_text).unwrap_or_default();
-        let options = nla::find(first, act::OPTIONS).unwrap_or_default();
-        let shared = if kind == "police" { nla::find(options, police::TBF).and_then(nla::as_u32) } else { None };
-        (counters, shared)
+        let times = match kind.as_str() {
+            "ct" => ct::TM,
+            "gact" => gact::TM,
+            "mirred" => mirred::TM,
+            "police" => police::TM,
+            _ => return None,
+        };
+        let times = nla::find(nla::find(first, act::OPTIONS)?, times)?;
+        times.get(tcf_t::INSTALL).and_then(nla::as_u64).map(|ticks| ticks / tcf_t::HZ)
     }
 
     /// Whether it runs in hardware.
@@ -190,6 +251,13 @@ impl LiveBlock {
         self.filters.iter().filter(|filter| filter.chain == 0)
     }
 
+    /// Our chains that nothing live leads to: an apply broke off.
+    #[must_use]
+    pub fn dead_chains(&self) -> Vec<u32> {
+        let live: BTreeSet<u32> = self.live().into_iter().map(|(generation, _)| generation.into()).collect();
+        self.chains().into_iter().filter(|chain| !live.contains(&(chain >> 16))).collect()
+    }
+
     /// Filters that are not ours.
     pub fn foreign(&self) -> impl Iterator<Item = &LiveFilter> {
         self.filters.iter().filter(|filter| filter.origin().is_none())
@@ -208,22 +276,37 @@ impl LiveBlock {
     }
 }
 
-/// A rule that is live: all filters with the same origin, over all blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiveRule {
-    /// Role, generation, ident, meaning.
-    pub origin: Origin,
-    /// Filters.
+/// What some filters of what is live are, and counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Filters of the generation's chains.
     pub filters: usize,
+    /// Entry filters.
+    pub entries: usize,
     /// What they counted.
     pub counters: Counters,
 }
 
+impl Count {
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.filters += other.filters;
+        self.entries += other.entries;
+        self.counters.add(other.counters);
+    }
+}
+
 impl Live {
+    /// Generations and digests that entry filters name; more than one only if a switch broke off.
+    #[must_use]
+    pub fn generations(&self) -> BTreeSet<(u16, u64)> {
+        self.blocks.values().flat_map(LiveBlock::live).collect()
+    }
+
     /// Generation and digest that are live; `None` if nothing is, or not everywhere the same.
     #[must_use]
     pub fn current(&self) -> Option<(u16, u64)> {
-        let all: BTreeSet<(u16, u64)> = self.blocks.values().flat_map(LiveBlock::live).collect();
+        let all = self.generations();
         if all.len() == 1 { all.first().copied() } else { None }
     }
 
@@ -233,24 +316,43 @@ impl Live {
         self.devices.is_empty()
     }
 
-    /// The live rules in the order of their origins: filters that a packet can meet, entry filters included.
+    /// Seconds since the live generation was switched to; `None` if no single one is live.
     #[must_use]
-    pub fn rules(&self) -> Vec<LiveRule> {
-        let mut rules: BTreeMap<Origin, LiveRule> = BTreeMap::new();
-        let mut counted = BTreeSet::new();
-        for block in self.blocks.values() {
+    pub fn age(&self) -> Option<u64> {
+        self.current()?;
+        self.blocks
+            .values()
+            .flat_map(LiveBlock::entries)
+            .filter(|entry| entry.origin().is_some())
+            .filter_map(LiveFilter::age)
+            .max()
+    }
+
+    /// The live filters (those that a packet can meet, entry filters included) by a key of the caller's, made of their block,
+    /// themselves and where they come from.
+    #[must_use]
+    pub fn counts<K: Ord>(&self, key: impl Fn(u32, &LiveFilter, Origin) -> K) -> BTreeMap<K, Count> {
+        let mut counts: BTreeMap<K, Count> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for (number, block) in &self.blocks {
             let live: BTreeSet<u16> = block.live().into_iter().map(|(generation, _)| generation).collect();
             for filter in &block.filters {
                 let Some(origin) = filter.origin().filter(|origin| live.contains(&origin.generation)) else { continue };
-                let fresh = LiveRule { origin, filters: 0, counters: Counters::default() };
-                let rule = rules.entry(origin).or_insert(fresh);
-                rule.filters += 1;
-                let (counters, shared) = filter.counters();
-                if shared.is_none_or(|index| counted.insert(index)) {
-                    rule.counters.add(counters);
+                let count = counts.entry(key(*number, filter, origin)).or_default();
+                *(if filter.chain == 0 { &mut count.entries } else { &mut count.filters }) += 1;
+                let tally = filter.tally();
+                count.counters.add(tally.own);
+                if let Some((_, shared)) = tally.shared.filter(|(index, _)| seen.insert(*index)) {
+                    count.counters.add(shared);
                 }
             }
         }
-        rules.into_values().collect()
+        counts
     }
+}
+
+/// Whether a mirred sends the packet itself, and no copy.
+fn is_redirect(options: &[u8]) -> bool {
+    let control = nla::find(options, mirred::PARMS).and_then(|parms| nla::as_u32(parms.get(tc_gen::ACTION)?));
+    control == Some(tc_act::STOLEN.cast_unsigned())
 }

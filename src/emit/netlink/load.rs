@@ -9,10 +9,9 @@ use crate::abi::errno;
 use crate::emit::program::{Attached, Chain, Placement, Program, chain_number};
 
 use super::action::{self, Context};
-use super::apply::during;
 use super::compare::Canonical;
 use super::dump;
-use super::error::{ApplyError, AtRule, Refusal, SocketError};
+use super::error::{ApplyError, AtRule, Refusal, SocketError, during};
 use super::live::{LiveBlock, LiveFilter};
 use super::message::{self, HEADER, Request, Slot};
 use super::place::Placed;
@@ -57,7 +56,7 @@ fn rehearsal(generation: u16) -> u32 {
     u32::from(generation) << 16
 }
 
-/// A Program whose chains the kernel holds, and nothing leads to yet.
+/// A Program with its place: [`load`] makes its chains, to which nothing leads yet.
 #[derive(Debug)]
 pub struct Loaded<'a> {
     /// The Program.
@@ -91,7 +90,13 @@ fn chains(attached: &Attached, part: Part) -> impl Iterator<Item = &Chain> {
     entry.then_some(&attached.entry).into_iter().chain(chains)
 }
 
-impl Loaded<'_> {
+impl<'a> Loaded<'a> {
+    /// Nothing is loaded yet.
+    #[must_use]
+    pub fn new(program: &'a Program, placed: &'a Placed, links: &'a BTreeMap<String, u32>) -> Self {
+        Self { program, placed, context: Context { generation: placed.placement.generation, links } }
+    }
+
     /// Requests that make the filters.
     pub fn requests(&self, part: Part) -> impl Iterator<Item = Request> {
         slots(self.program, &self.placed.placement, part)
@@ -147,25 +152,15 @@ fn rule_of(program: &Program, slot: Slot) -> AtRule {
 ///
 /// # Errors
 /// Whatever fails: all of the new is taken out again before.
-pub fn load<'a>(
-    socket: &mut Socket,
-    program: &'a Program,
-    placed: &'a Placed,
-    links: &'a BTreeMap<String, u32>,
-) -> Result<Loaded<'a>, ApplyError> {
-    let context = Context { generation: placed.placement.generation, links };
-    let loaded = Loaded { program, placed, context };
-    let made = make_clsacts(socket, &loaded)
-        .and_then(|()| fill(socket, &loaded, Part::Rehearsal))
-        .and_then(|()| fill(socket, &loaded, Part::Chains))
-        .and_then(|()| end_rehearsal(socket, &loaded));
-    match made {
-        Ok(()) => Ok(loaded),
-        Err(error) => {
-            loaded.undo(socket);
-            Err(error)
-        }
+pub fn load(socket: &mut Socket, loaded: &Loaded) -> Result<(), ApplyError> {
+    let made = make_clsacts(socket, loaded)
+        .and_then(|()| fill(socket, loaded, Part::Rehearsal))
+        .and_then(|()| fill(socket, loaded, Part::Chains))
+        .and_then(|()| end_rehearsal(socket, loaded));
+    if made.is_err() {
+        loaded.undo(socket);
     }
+    made
 }
 
 fn make_clsacts(socket: &mut Socket, loaded: &Loaded) -> Result<(), ApplyError> {

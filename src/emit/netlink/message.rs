@@ -27,10 +27,16 @@ pub struct Request {
 }
 
 impl Request {
+    /// How many bytes it takes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        HEADER + self.header.buffer_len() + self.attrs.as_slice().buffer_len()
+    }
+
     /// The message's bytes.
     #[must_use]
     pub fn bytes(&self, sequence: u32, ack: bool) -> Vec<u8> {
-        let length = HEADER + self.header.buffer_len() + self.attrs.as_slice().buffer_len();
+        let length = self.length();
         let mut header = NetlinkHeader::default();
         // Messages are far below 4 GiB: an attribute's length has 16 bits.
         header.length = u32::try_from(length).unwrap_or(u32::MAX);

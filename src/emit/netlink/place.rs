@@ -26,13 +26,6 @@ pub struct Placed {
 /// Both hooks.
 const HOOKS: [Hook; 2] = [Hook::Ingress, Hook::Egress];
 
-fn block_of(blocks: &DeviceBlocks, hook: Hook) -> u32 {
-    match hook {
-        Hook::Ingress => blocks.ingress,
-        Hook::Egress => blocks.egress,
-    }
-}
-
 /// Places a Program. A device that has our clsact keeps its blocks, for the kernel cannot change them; a policy goes into
 /// every block that a device of it has on its hook; devices without one get new blocks, as [`Placement::fresh`] would
 /// number them.
@@ -101,7 +94,7 @@ fn check_split(program: &Program, staying: &[&DeviceBlocks]) -> Result<(), Apply
     let mut users: BTreeMap<u32, Vec<(&str, Hook)>> = BTreeMap::new();
     for blocks in staying {
         for hook in HOOKS {
-            users.entry(block_of(blocks, hook)).or_default().push((&blocks.device, hook));
+            users.entry(blocks.on(hook)).or_default().push((&blocks.device, hook));
         }
     }
     for list in users.values() {
@@ -128,7 +121,7 @@ fn allot(
     let mut blocks = Vec::with_capacity(program.attaches.len());
     for attached in &program.attaches {
         let held = attached.devices.iter().filter_map(|name| known.get(name.as_str()));
-        let mut list: BTreeSet<u32> = held.map(|device| block_of(device, attached.hook)).collect();
+        let mut list: BTreeSet<u32> = held.map(|device| device.on(attached.hook)).collect();
         let joining: Vec<&String> = attached.devices.iter().filter(|name| fresh.contains(name)).collect();
         if !joining.is_empty() {
             let number = take();

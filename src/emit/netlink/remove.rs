@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::apply::{during, grace};
-use super::error::ApplyError;
+use super::error::{ApplyError, during};
+use super::grace::grace;
 use super::live::{Live, LiveBlock};
+use super::lock;
 use super::message::{self, Request};
+use super::session::{Session, read_live};
 use super::socket::Socket;
-use super::{Session, lock, read_live};
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,15 +7,13 @@ use std::time::Duration;
 use netlink_packet_core::{
     NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN, NetlinkBuffer,
 };
-use netlink_sys::SocketAddr;
-use netlink_sys::protocols::NETLINK_ROUTE;
-use rustix::net::sockopt::{self, Timeout};
 
 use crate::abi::nlmsgerr;
 
 use super::error::{Refusal, SocketError};
 use super::message::{HEADER, Request};
 use super::nla;
+use super::wire::{Kernel, Wire};
 
 /// How long the kernel may take over one batch (a driver may push every filter into hardware).
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -24,14 +22,8 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// must fit even into an unprivileged receive buffer.
 const BATCH_MESSAGES: usize = 128;
 
-/// Most bytes of a send; the kernel refuses what passes the send buffer (208 KiB by default).
+/// Most bytes of a send, where the send buffer (208 KiB by default) takes that much.
 const BATCH_BYTES: usize = 128 << 10;
-
-/// Bytes after which even a send that should be the only one ends: the kernel's limit, less its accounts and one message.
-const SEND_BYTES: usize = 200 << 10;
-
-/// Receive buffer asked for; with CAP_NET_ADMIN the system's limit does not apply.
-const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// Largest part of a dump that the kernel sends at once is 32 KiB.
 const PART: usize = 64 << 10;
@@ -42,7 +34,7 @@ pub type Failure = (usize, Refusal);
 /// A netlink route socket.
 #[derive(Debug)]
 pub struct Socket {
-    inner: netlink_sys::Socket,
+    wire: Box<dyn Wire>,
     sequence: u32,
     buffer: Vec<u8>,
 }
@@ -53,21 +45,23 @@ impl Socket {
     /// # Errors
     /// When the system has no netlink, or refuses its options.
     pub fn open() -> io::Result<Self> {
-        let mut inner = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-        inner.bind_auto()?;
-        inner.connect(&SocketAddr::new(0, 0))?;
-        inner.set_ext_ack(true)?;
-        inner.set_cap_ack(true)?;
-        // Without the right to pass the limit the default has to do: batches are made for it.
-        let _ = sockopt::set_socket_recv_buffer_size_force(&inner, RECEIVE_BUFFER);
-        sockopt::set_socket_timeout(&inner, Timeout::Recv, Some(TIMEOUT))?;
-        Ok(Self { inner, sequence: 0, buffer: Vec::with_capacity(PART) })
+        Ok(Self::over(Box::new(Kernel::open(TIMEOUT)?)))
+    }
+
+    /// Speaks over this line.
+    pub(super) fn over(wire: Box<dyn Wire>) -> Self {
+        Self { wire, sequence: 0, buffer: Vec::with_capacity(PART) }
     }
 
     /// The index of a device by its name, asked for without a message that a crate could fail to read.
     #[must_use]
     pub fn index_of(&self, device: &str) -> Option<u32> {
-        rustix::net::netdevice::name_to_index(&self.inner, device).ok()
+        self.wire.index_of(device)
+    }
+
+    /// Asks for room for one send of so many bytes; returns how many fit.
+    pub fn room(&mut self, bytes: usize) -> usize {
+        self.wire.room(bytes)
     }
 
     /// Sends one request and waits for its acknowledgement.
@@ -89,15 +83,16 @@ impl Socket {
         requests: impl Iterator<Item = Request>,
         stop: bool,
     ) -> Result<Vec<Failure>, SocketError> {
-        self.run_batches(requests, stop, BATCH_MESSAGES, BATCH_BYTES)
+        let room = self.wire.room(BATCH_BYTES).min(BATCH_BYTES);
+        self.run_batches(requests, stop, BATCH_MESSAGES, room)
     }
 
-    /// Sends requests in one send, as long as the kernel takes that much at once (some hundred entry filters).
+    /// Sends requests in one send, for which there has to be [`Socket::room`].
     ///
     /// # Errors
     /// When the kernel does not answer.
     pub fn run_at_once(&mut self, requests: impl Iterator<Item = Request>) -> Result<Vec<Failure>, SocketError> {
-        self.run_batches(requests, false, usize::MAX, SEND_BYTES)
+        self.run_batches(requests, false, usize::MAX, usize::MAX)
     }
 
     fn run_batches(
@@ -116,7 +111,10 @@ impl Socket {
             let first = self.sequence.wrapping_add(1);
             let mut count = 0;
             let mut last = 0;
-            while let Some(request) = requests.next_if(|_| count < most_messages && batch.len() < most_bytes) {
+            // One message goes out whatever its size: the kernel will say what is wrong with it.
+            while let Some(request) = requests
+                .next_if(|next| batch.is_empty() || count < most_messages && batch.len() + next.length() <= most_bytes)
+            {
                 self.sequence = self.sequence.wrapping_add(1);
                 last = batch.len();
                 batch.extend(request.bytes(self.sequence, false));
@@ -136,7 +134,7 @@ impl Socket {
 
     /// Sends one batch and collects its errors until the last message is answered.
     fn exchange(&mut self, batch: &[u8], first: u32, count: usize) -> Result<Vec<Failure>, SocketError> {
-        self.inner.send(batch, 0)?;
+        self.wire.send(batch)?;
         let mut failures = BTreeMap::new();
         loop {
             self.receive()?;
@@ -165,7 +163,7 @@ impl Socket {
     /// When the kernel refuses, or does not answer.
     pub fn dump(&mut self, request: &Request, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), SocketError> {
         self.sequence = self.sequence.wrapping_add(1);
-        self.inner.send(&request.bytes(self.sequence, false), 0)?;
+        self.wire.send(&request.bytes(self.sequence, false))?;
         loop {
             self.receive()?;
             for (header, body) in messages(&self.buffer) {
@@ -187,8 +185,8 @@ impl Socket {
     fn receive(&mut self) -> Result<(), SocketError> {
         loop {
             self.buffer.clear();
-            match self.inner.recv(&mut self.buffer, 0) {
-                Ok(_) => return Ok(()),
+            match self.wire.receive(&mut self.buffer) {
+                Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(SocketError::Timeout(TIMEOUT)),
                 Err(error) if error.raw_os_error() == Some(crate::abi::errno::ENOBUFS) => {

@@ -10,6 +10,7 @@ mod value;
 use std::fmt::{self, Write};
 
 use crate::emit::program::{Action, Attached, Chain, Ct, Filter, Placement, Program, RuleRef, chain_number};
+use crate::ir::policy::Hook;
 use filter::FilterLine;
 
 pub use filter::rule_title;
@@ -172,8 +173,14 @@ impl Script<'_> {
 /// `policy to-internet on wan egress`
 #[must_use]
 pub fn attach_title(attached: &Attached) -> String {
-    let what = if attached.name.is_empty() { "rules".to_owned() } else { format!("policy {}", attached.name) };
-    format!("{what} on {} {}", attached.devices.join(", "), attached.hook.word())
+    place_title(&attached.name, &attached.devices, attached.hook)
+}
+
+/// The same of its parts.
+#[must_use]
+pub fn place_title(policy: &str, devices: &[String], hook: Hook) -> String {
+    let what = if policy.is_empty() { "rules".to_owned() } else { format!("policy {policy}") };
+    format!("{what} on {} {}", devices.join(", "), hook.word())
 }
 
 fn comment(f: &mut fmt::Formatter<'_>, rule: &RuleRef) -> fmt::Result {

@@ -220,8 +220,7 @@ fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
 /// Whether a condition on something behind the IP header takes 0. Flower fills in nothing there for a fragment, and
 /// compares with 0 (kernel-facts 2.3): `port 0-1023` would match every fragment, which language.md 3.11 rules out.
 fn fits_fragments(sets: &Sets) -> bool {
-    use Field::{DstPort, IcmpCode, IcmpType, SrcPort, TcpFlags};
-    let behind = sets.iter().filter(|(field, _)| matches!(field, SrcPort | DstPort | IcmpType | IcmpCode | TcpFlags));
+    let behind = sets.iter().filter(|(field, _)| field.is_layer4());
     let mut behind = behind.peekable();
     behind.peek().is_some() && behind.all(|(_, conds)| conds.iter().any(|cond| cond.matches(0)))
 }

@@ -38,11 +38,13 @@ pub fn lower(policy: &Policy, map: &SourceMap) -> Graph {
     for attach in &policy.attaches {
         let mut lowering = Lowering::new(policy, attach, map, &mut graph, &mut budgets);
         let entries = lowering.entries();
+        let dispatch = lowering.dispatch_rule;
         graph.hooks.push(HookGraph {
             name: attach.name.clone(),
             devices: attach.devices.clone(),
             hook: attach.hook,
             entries,
+            dispatch,
         });
     }
     graph

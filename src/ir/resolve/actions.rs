@@ -96,6 +96,11 @@ pub fn read(
     sound.then_some(read)
 }
 
+/// Looks for mistakes in one action of a rule that could not be read as a whole.
+pub fn alone(action: &Action, place: &Place<'_, '_>, cx: &mut Cx<'_>) {
+    one(action, place.scope.home_zone(), place, &mut Draft::default(), &mut Read::default(), cx);
+}
+
 fn legal(rule: &ast::Rule, action: &Action, earlier: &[Action], place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
     let verdict = rule.verdict;
     if !takes(verdict.node, &action.kind) {

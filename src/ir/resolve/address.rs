@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::names::{self, Found, Value};
 use super::number::MALFORMED_VALUE;
 use super::sets::Domain;
-use super::{Cx, words};
+use super::{Cx, unknown, words};
 use crate::diag::Diagnostic;
 use crate::field::value::{Intervals, ones};
 use crate::parse::ast::DefineKind;
@@ -47,9 +47,13 @@ enum Fault {
     Netmask(String),
     Backwards(String),
     TwoFamilies,
+    Mapped(String),
 }
 
 fn block(text: &str) -> Result<Block, Fault> {
+    if let Some(plain) = mapped(text) {
+        return Err(Fault::Mapped(plain));
+    }
     if let Some((address, length)) = text.split_once('/') {
         return prefix(address, length);
     }
@@ -65,6 +69,15 @@ fn block(text: &str) -> Result<Block, Fault> {
         (IpAddr::V4(first), IpAddr::V4(last)) => Ok(Block::V4(first.into(), last.into())),
         (IpAddr::V6(first), IpAddr::V6(last)) => Ok(Block::V6(first.into(), last.into())),
     }
+}
+
+/// The IPv4 address, or prefix, that is written as one of IPv6: `::ffff:10.0.0.1`, `::ffff:10.0.0.0/104`. The whole of
+/// them is a bogon, and a policy may well name it.
+fn mapped(text: &str) -> Option<String> {
+    let (address, length) = text.split_once('/').unwrap_or((text, "128"));
+    let plain = address.parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()?;
+    let length = length.parse::<u8>().ok()?.checked_sub(96).filter(|length| (1..=32).contains(length))?;
+    Some(if length == 32 { plain.to_string() } else { format!("{plain}/{length}") })
 }
 
 fn prefix(address: &str, length: &str) -> Result<Block, Fault> {
@@ -128,6 +141,10 @@ fn finding(fault: Fault, text: &str, span: Span) -> Diagnostic {
         Fault::Backwards(fixed) => {
             malformed(format!("the range `{text}` ends before it begins")).help(format!("write `{fixed}`"))
         }
+        Fault::Mapped(plain) => {
+            malformed(format!("no packet carries `{text}`: it is an IPv4 address in the spelling of IPv6"))
+                .help(format!("write `{plain}`"))
+        }
         Fault::TwoFamilies => {
             malformed(format!("`{text}` begins and ends in different IP versions")).help("write one range for each")
         }
@@ -157,7 +174,7 @@ impl Nets {
     fn other_word(text: &str, span: Span, fault: Fault, cx: &mut Cx<'_>) {
         if looks_like_address(text) || fault != Fault::NotAnAddress {
             cx.report(finding(fault, text, span));
-        } else if text.contains('.') && names::suggestion(DefineKind::Net, text, cx).is_none() && !cx.names.blind {
+        } else if text.contains('.') && unknown::suggestion(DefineKind::Net, text, cx).is_none() && !cx.names.blind {
             let help =
                 format!("write its address, or define a name for it: `net {} = ADDRESS`", text.replace('.', "-"));
             cx.report(
@@ -165,7 +182,7 @@ impl Nets {
                     .help(help),
             );
         } else {
-            names::report_unknown(DefineKind::Net, span, cx);
+            unknown::report_unknown(DefineKind::Net, span, cx);
         }
     }
 }
@@ -288,5 +305,8 @@ mod tests {
         assert_eq!(block("10.0.0.1-::1"), Err(Fault::TwoFamilies));
         assert_eq!(block("10.0.0"), Err(Fault::NotAnAddress));
         assert_eq!(block("10.0.0.256"), Err(Fault::NotAnAddress));
+        assert_eq!(block("::ffff:10.0.0.1"), Err(Fault::Mapped("10.0.0.1".into())));
+        assert_eq!(block("::ffff:10.0.0.0/104"), Err(Fault::Mapped("10.0.0.0/8".into())));
+        assert!(block("::ffff:0:0/96").is_ok());
     }
 }

@@ -133,14 +133,3 @@ pub fn only_implicit(alt: &Alt) -> bool {
         }
     }
 }
-
-/// Filters that the product of all conditions makes.
-#[must_use]
-pub fn filters(alt: &Alt) -> u64 {
-    let vlans = alt.vlan.as_ref().map_or(1, Vec::len);
-    alt.sets
-        .iter()
-        .map(|(_, conds)| conds.len())
-        .chain([vlans])
-        .fold(1, |product, count| product.saturating_mul(count as u64))
-}

@@ -1,7 +1,7 @@
 //! What only shows when a rule is whole, or when a policy's rules stand side by side.
 
 use super::Cx;
-use super::alts::{filters, only_implicit};
+use super::alts::only_implicit;
 use super::rule::{Place, Stage};
 use crate::abi::{eth, ipproto};
 use crate::diag::Diagnostic;
@@ -15,10 +15,6 @@ crate::declare_lints! {
          invalid. A rule after conntrack never sees them.\n\nExample:\n\n    \
          policy p on eth0 ingress zone 1 {\n        drop arp\n        default drop\n    }\n\nRemedy: move the rule into `prefilter { ... }`, \
          which decides first.";
-    /// A rule that becomes too many filters.
-    pub TOO_MANY_FILTERS: Error = "too-many-filters", "a rule that becomes more than 200,000 filters",
-        "A filter compares each field with one value, so sets multiply: 1,000 sources and 1,000 destinations are a million filters; so do the values that `not` leaves: `not udp` is 255 protocols.\n\n\
-         Remedy: write prefixes and ranges that cover more, or several rules with `continue` and a mark.";
     /// A drop by port that fragments pass.
     pub FRAGMENTS_PASS: Warning = "fragments-pass", "a `drop` by port, where fragments have no ports",
         "Before conntrack, and in policies without it, the kernel sees no ports in any fragment, not even in the first. What is dropped by \
@@ -44,22 +40,8 @@ crate::declare_lints! {
          Remedy: `drop invalid` before it, or `allow new tcp to port 22`.";
 }
 
-/// Filters a rule may become: a kernel takes a minute and half a gigabyte for them, and a product that large is a slip.
-const FILTERS_MAX: u64 = 200_000;
-
 /// Looks at one rule; false after reporting an error.
 pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
-    let lists =
-        [&rule.mark, &rule.label].into_iter().flatten().fold(1u64, |all, conds| all.saturating_mul(conds.len() as u64));
-    let all = rule.alts.iter().fold(0u64, |sum, alt| sum.saturating_add(filters(alt))).saturating_mul(lists);
-    if all > FILTERS_MAX {
-        let message = format!("this rule becomes {all} filters, and {FILTERS_MAX} is the most");
-        cx.report(
-            Diagnostic::new(&TOO_MANY_FILTERS, rule.info.span, message)
-                .help("write prefixes and ranges that cover more"),
-        );
-        return false;
-    }
     if place.stage == Stage::Tracked && !place.scope.loose && rule.alts.iter().all(only_implicit) {
         let arp = rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP));
         let what = if arp { "ARP is" } else { "neighbour discovery and MLD are" };

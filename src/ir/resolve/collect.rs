@@ -46,7 +46,7 @@ pub fn collect<'a>(asts: &'a [Ast], map: &'a SourceMap, diags: &mut Diagnostics)
                     }
                 }
                 ItemKind::Rule(_) | ItemKind::Use(_) | ItemKind::Prefilter(_) => names.has_rules = true,
-                ItemKind::Error => names.broken(item, map),
+                ItemKind::Error(_) => names.broken(item, map),
                 ItemKind::ReserveMark(_) | ItemKind::Default(_) => {}
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::names::{self, Found, Value};
 use super::sets::{self, Domain};
-use super::{Cx, words};
+use super::{Cx, unknown, words};
 use crate::abi::IFNAME_MAX;
 use crate::diag::Diagnostic;
 use crate::parse::ast::{DefineKind, Set};
@@ -13,7 +13,8 @@ use crate::source::Span;
 crate::declare_lints! {
     /// A word that cannot be a device's name.
     pub BAD_DEVICE_NAME: Error = "bad-device-name", "a word that no device can be called",
-        "The kernel's device names have at most 15 characters, no `/` and no `:`, and are not `.` or `..`.\n\nExample:\n\n    \
+        "The kernel's device names have at most 15 characters, no `/` and no `:`, and are not `.` or `..`. `any` and `all` are no names \
+         either: which devices there are changes, so a policy lists its own.\n\nExample:\n\n    \
          policy in on enterprise-uplink0 ingress { default drop }\n\nRemedy: write the name as `ip link` shows it.";
     /// A device name close to a defined interface.
     pub SIMILAR_INTERFACE_NAME: Warning = "similar-interface-name", "a device name that is close to a defined interface",
@@ -60,7 +61,15 @@ impl Domain for DeviceSets {
             Found::Failed => return None,
             Found::Nothing => {}
         }
-        let (interfaces, known) = names::interfaces(text, cx);
+        if matches!(text, "any" | "all") {
+            let finding = Diagnostic::new(&BAD_DEVICE_NAME, span, format!("`{text}` is no device"));
+            cx.report(
+                finding
+                    .help("list the devices, as in `{ eth0, eth1 }`; a match `in` that means all of them is left out"),
+            );
+            return None;
+        }
+        let (interfaces, known) = unknown::interfaces(text, cx);
         let near = words::nearest(text, interfaces);
         if !is_valid(text) {
             let length = text.chars().count();

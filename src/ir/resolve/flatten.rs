@@ -59,6 +59,8 @@ pub struct Flat<'a> {
     pub broken: bool,
     /// `use` of groups around what is being added.
     stack: Vec<(&'a str, Span)>,
+    /// Groups put in place so far.
+    expanded: usize,
     full: bool,
 }
 
@@ -68,7 +70,7 @@ pub fn policy<'a>(items: impl Iterator<Item = &'a Item>, cx: &mut Cx<'a>) -> Fla
     let mut first: Option<Span> = None;
     for item in items {
         if let Some((default, _)) = flat.default
-            && !matches!(item.kind, ItemKind::Error)
+            && !matches!(item.kind, ItemKind::Error(_))
         {
             let what = if matches!(item.kind, ItemKind::Default(_)) {
                 "a second `default`"
@@ -133,8 +135,16 @@ fn add<'a>(items: &'a [Item], part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) 
                 let list = if part == Part::Prefilter { &mut flat.prefilter } else { &mut flat.rules };
                 list.push(Placed { item, rule });
             }
-            ItemKind::Use(name) => expand(*name, part, flat, cx),
-            ItemKind::Error => flat.broken = true,
+            ItemKind::Use(name) => {
+                // Groups of nothing but groups multiply too.
+                flat.expanded += 1;
+                if flat.expanded > RULES_MAX {
+                    too_many(item, flat, cx);
+                    return;
+                }
+                expand(*name, part, flat, cx);
+            }
+            ItemKind::Error(_) => flat.broken = true,
             other => misplaced(item, other, cx),
         }
     }
@@ -142,7 +152,7 @@ fn add<'a>(items: &'a [Item], part: Part, flat: &mut Flat<'a>, cx: &mut Cx<'a>) 
 
 /// Reports that the policy is too large, and forgets its rules: looking at a million more would only make its writer wait.
 fn too_many(item: &Item, flat: &mut Flat<'_>, cx: &mut Cx<'_>) {
-    let message = format!("the policy has more than {RULES_MAX} rules");
+    let message = format!("the policy has more than {RULES_MAX} rules, groups counted wherever they are used");
     cx.report(Diagnostic::new(&TOO_MANY_RULES, item.span, message).help("use sets instead of many rules"));
     flat.full = true;
     flat.prefilter.clear();
@@ -189,7 +199,7 @@ fn misplaced(item: &Item, kind: &ItemKind, cx: &mut Cx<'_>) {
         ItemKind::Policy(_) => ("a policy", "move it out of the braces"),
         ItemKind::Prefilter(_) => ("`prefilter`", "move it to the top of a policy"),
         ItemKind::Default(_) => ("`default`", "move it to the end of the policy, behind all of its rules"),
-        ItemKind::Use(_) | ItemKind::Rule(_) | ItemKind::Error => return,
+        ItemKind::Use(_) | ItemKind::Rule(_) | ItemKind::Error(_) => return,
     };
     // The first line is enough: a whole block would bury the message.
     let first_line = cx.text(item.span).lines().next().unwrap_or_default().trim_end().len();
@@ -200,22 +210,33 @@ fn misplaced(item: &Item, kind: &ItemKind, cx: &mut Cx<'_>) {
 /// Groups that no policy uses, as policies that never come to be: their rules are looked at for mistakes.
 pub fn unused_groups<'a>(cx: &mut Cx<'a>) -> Vec<Scope<'a>> {
     let blocks = names::unused_groups(cx);
-    let scope = |block: &'a crate::parse::ast::Block, cx: &mut Cx<'a>| {
-        let name = cx.text(block.name);
-        let mut flat = Flat { stack: vec![(name, block.name)], ..Flat::default() };
-        add(&block.items, Part::Rules, &mut flat, cx);
-        Scope {
-            name,
-            span: block.name,
-            devices: Vec::new(),
-            hook: Hook::Ingress,
-            passes: vec![0],
-            home: Some(0),
-            bare: false,
-            loose: true,
-            told: Cell::default(),
-            flat,
+    blocks.into_iter().map(|block| loose(cx.text(block.name), block.name, &block.items, cx)).collect()
+}
+
+/// Rules as a policy that never comes to be. Without a name they are those of a block whose header could not be read,
+/// which may have been a policy.
+pub fn loose<'a>(name: &'a str, span: Span, items: &'a [Item], cx: &mut Cx<'a>) -> Scope<'a> {
+    let mut flat = Flat::default();
+    if !name.is_empty() {
+        flat.stack.push((name, span));
+    }
+    for item in items {
+        match &item.kind {
+            ItemKind::Prefilter(block) if name.is_empty() => add(&block.items, Part::Prefilter, &mut flat, cx),
+            ItemKind::Default(default) if name.is_empty() => bare_default(item, default, cx),
+            _ => add(std::slice::from_ref(item), Part::Rules, &mut flat, cx),
         }
-    };
-    blocks.into_iter().map(|block| scope(block, cx)).collect()
+    }
+    Scope {
+        name,
+        span,
+        devices: Vec::new(),
+        hook: Hook::Ingress,
+        passes: vec![0],
+        home: Some(0),
+        bare: false,
+        loose: true,
+        told: Cell::default(),
+        flat,
+    }
 }

@@ -30,6 +30,11 @@ crate::declare_lints! {
     pub NO_ATTACH_POINT: Error = "no-attach-point", "rules outside any policy, and no attach point on the command line",
         "Rules outside a policy need to be told where they stand.\n\nExample:\n\n    allow established from zone 7\n\n\
          Remedy: add `--on DEV --hook ingress` to the command, or put the rules into `policy NAME on DEV ingress { ... }`.";
+    /// `--on` for a file without bare rules.
+    pub UNUSED_ATTACH_POINT: Warning = "unused-attach-point", "an attach point on the command line for a file that has no bare rules",
+        "`--on`, `--hook` and `--zone` say where rules outside any policy stand. The policies of a file name their own devices, so the \
+         options change nothing.\n\nExample:\n\n    ctpolicy compile --on eth0 --hook ingress gateway.pol\n\n\
+         Remedy: leave the options out, or change the devices in the policies' headers.";
     /// A policy without a last word.
     pub MISSING_DEFAULT: Error = "missing-default", "a policy without `default`",
         "What no rule decides must be decided in writing; the kernel's own answer would be to let it pass.\n\nExample:\n\n    \
@@ -111,7 +116,19 @@ pub fn scopes<'a>(asts: &'a [Ast], cx: &mut Cx<'a>) -> Vec<Scope<'a>> {
             scopes.push(scope);
         }
     }
+    unused_attach_point(&scopes, cx);
     scopes
+}
+
+/// Says so where the command line names a device and every rule has a policy of its own.
+fn unused_attach_point(scopes: &[Scope<'_>], cx: &mut Cx<'_>) {
+    let Some(bare) = &cx.options.bare else { return };
+    if let Some(policy) = scopes.first().filter(|_| scopes.iter().all(|scope| !scope.bare)) {
+        let message =
+            format!("`--on {}` changes nothing: the rules of this file stand in policies", bare.devices.join(","));
+        let finding = Diagnostic::new(&UNUSED_ATTACH_POINT, policy.span, message);
+        cx.report(finding.help("leave `--on`, `--hook` and `--zone` out: a policy names its own devices"));
+    }
 }
 
 fn is_bare(item: &Item) -> bool {
@@ -162,7 +179,14 @@ fn hook(span: Span, cx: &mut Cx<'_>) -> Hook {
         "out" | "output" | "outgoing" => Some("egress"),
         _ => None,
     });
-    let help = near.map_or_else(|| "write `ingress` or `egress`".to_owned(), words::did_you_mean);
+    let help = match (near, text) {
+        (Some(near), _) => words::did_you_mean(near),
+        (None, "both" | "any" | "all" | "inout" | "forward") => {
+            "write a policy for each hook, `ingress` and `egress`; rules that both share can stand in a `group`"
+                .to_owned()
+        }
+        (None, _) => "write `ingress` or `egress`".to_owned(),
+    };
     cx.report(Diagnostic::new(&UNKNOWN_HOOK, span, format!("there is no hook `{text}`")).help(help));
     Hook::Ingress
 }

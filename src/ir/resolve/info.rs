@@ -15,6 +15,10 @@ crate::declare_lints! {
     pub UNKNOWN_ANNOTATION: Warning = "unknown-annotation", "an annotation with an unknown key",
         "The keys are `@id`, `@owner`, `@ticket`, `@until` and `@note`. Others are kept and shown, but nothing looks at them.\n\nExample:\n\n    \
          @untill 2027-06-30\n    allow tcp to port 8080\n\nRemedy: correct the key; free text goes into `@note \"...\"`.";
+    /// One key twice before a rule.
+    pub REPEATED_ANNOTATION: Warning = "repeated-annotation", "an annotation that stands twice before one rule",
+        "A rule has one `@id`, one `@owner` and one `@until`; the last one written counts. `@ticket` and `@note` may stand several \
+         times.\n\nExample:\n\n    @owner netops\n    @owner web\n    allow tcp to port 80\n\nRemedy: keep one of the two.";
     /// An `@until` that is no date.
     pub BAD_DATE: Error = "bad-date", "an `@until` that is no date",
         "A date is written year-month-day.\n\nExample:\n\n    @until 30.6.2027\n    allow tcp to port 8080\n\nRemedy: `@until 2027-06-30`.";
@@ -90,11 +94,17 @@ impl<'s, 'a> Infos<'s, 'a> {
 
     fn annotations(&mut self, annotations: &[Annotation], cx: &mut Cx<'a>) -> Option<&'a str> {
         let mut id = None;
-        for note in annotations {
+        for (index, note) in annotations.iter().enumerate() {
             let (key, value) = (cx.text(note.key), cx.text(note.value));
+            let earlier = annotations.iter().take(index).find(|earlier| cx.text(earlier.key) == key);
+            if let Some(earlier) = earlier.filter(|_| matches!(key, "id" | "owner" | "until")) {
+                let finding =
+                    Diagnostic::new(&REPEATED_ANNOTATION, note.key, format!("a second `@{key}` before one rule"));
+                cx.report(finding.because(earlier.key, "the first is here").help("keep one of the two"));
+            }
             match key {
                 "id" => {
-                    if let Some(first) = self.ids.get(value) {
+                    if let Some(first) = self.ids.get(value).filter(|_| earlier.is_none()) {
                         let finding =
                             Diagnostic::new(&DUPLICATE_ID, note.value, format!("a second rule with the id `{value}`"));
                         let help = "give each rule an id of its own; a group with ids is used once in a policy";

@@ -5,13 +5,12 @@ use super::devices::DeviceSets;
 use super::draft::{Draft, Slot, contradiction, join};
 use super::icmp::IcmpTypes;
 use super::masked::{Masked, Piece};
-use super::names::UNKNOWN_NAME;
 use super::number::{DSCPS, MACS, PORTS, TTLS, VLANS};
 use super::protocol::{FrameSets, Frames};
 use super::rule::{Place, Stage};
 use super::service::Services;
 use super::sets::{self, Domain};
-use super::{Cx, info, states, words, zones};
+use super::{Cx, alone, info, states, unknown, zones};
 use crate::abi::ip_flags;
 use crate::diag::Diagnostic;
 use crate::parse::ast::{End, Icmp, Match, MatchKind, Set};
@@ -22,10 +21,6 @@ crate::declare_lints! {
     pub BARE_PORT: Error = "bare-port", "a port with neither `from` nor `to`",
         "A packet has two ports, and which one is meant decides what the rule does.\n\nExample:\n\n    allow tcp port 80\n\n\
          Remedy: write `to port 80` for the server's side, `from port 80` for what it answers.";
-    /// A set that mixes kinds of words.
-    pub MIXED_WORDS: Error = "mixed-words", "words of different kinds in one set",
-        "Braces mean `any of`, and a set speaks of one thing: of states, or of protocols. `snat` and `dnat` stand alone, since each asks a \
-         question of its own.\n\nExample:\n\n    allow { established, tcp }\n\nRemedy: write two rules, or join the matches without braces.";
     /// A fragment match after conntrack.
     pub FRAGMENT_AFTER_TRACKING: Error = "fragment-after-tracking", "a `fragment` match after conntrack",
         "Conntrack puts fragments together, so no rule after it ever sees one.\n\nExample:\n\n    \
@@ -37,7 +32,7 @@ crate::declare_lints! {
 pub fn read(part: &Match, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<'_>) {
     let span = part.span;
     match &part.kind {
-        MatchKind::Words(set) => words_match(set, span, place, draft, cx),
+        MatchKind::Words(set) => alone::words(set, span, place, draft, cx),
         MatchKind::FromZone(word) => from_zone(*word, span, place, draft, cx),
         MatchKind::Proto(set) => frames(FrameSets::Proto.read(set, cx), span, draft, cx),
         MatchKind::EtherType(set) => frames(FrameSets::EtherType.read(set, cx), span, draft, cx),
@@ -51,7 +46,8 @@ pub fn read(part: &Match, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<
         MatchKind::BarePort(set) => {
             let value = info::one_line(cx.text(set.span));
             let finding = Diagnostic::new(&BARE_PORT, span, format!("`port {value}` does not say which end is meant"));
-            cx.report(finding.help(format!("write `to port {value}` or `from port {value}`")));
+            let ends = || format!("write `to port {value}` or `from port {value}`");
+            cx.report(finding.help(unknown::pair(&value).unwrap_or_else(ends)));
             draft.broken = true;
         }
         MatchKind::In(set) => {
@@ -108,104 +104,6 @@ fn tracked_mask(
     *broken |= !masked(domain, slot, set, span, cx) || !available;
 }
 
-/// What a word that stands alone speaks of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    State,
-    Frames,
-    Translation,
-}
-
-fn kind(word: &str) -> Option<Kind> {
-    match word {
-        "snat" | "dnat" => Some(Kind::Translation),
-        _ if states::of_word(word).is_some() => Some(Kind::State),
-        _ => Frames::of_word(word).map(|_| Kind::Frames),
-    }
-}
-
-fn words_match(set: &Set, span: Span, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<'_>) {
-    let list = sets::words(set);
-    let mut found: Option<(Kind, Span)> = None;
-    let mut sound = true;
-    for (word, _) in &list {
-        let Some(kind) = kind(cx.text(*word)) else {
-            unknown_word(*word, cx);
-            sound = false;
-            continue;
-        };
-        match found {
-            Some((first, at)) if first != kind => {
-                let message = format!("{} and {} in one set", cx.quote(at), cx.quote(*word));
-                let finding =
-                    Diagnostic::new(&MIXED_WORDS, *word, message).because(at, "this speaks of something else");
-                cx.report(finding.help("write two rules to match either; without braces, both must hold"));
-                sound = false;
-                break;
-            }
-            Some(_) => {}
-            None => found = Some((kind, *word)),
-        }
-    }
-    if !sound {
-        draft.broken = true;
-        return;
-    }
-    match found.map(|(kind, _)| kind) {
-        Some(Kind::State) => {
-            draft.broken |= !states::available(span, place, cx);
-            draft.ip_only.get_or_insert(span);
-            states::read(set, span, draft, cx);
-        }
-        Some(Kind::Translation) => {
-            draft.broken |= !states::available(span, place, cx);
-            draft.ip_only.get_or_insert(span);
-            translation(set, &list, span, draft, cx);
-        }
-        // Braces without words are reported as an empty set.
-        Some(Kind::Frames) | None => frames(FrameSets::Words.read(set, cx), span, draft, cx),
-    }
-}
-
-fn unknown_word(span: Span, cx: &mut Cx<'_>) {
-    let text = cx.text(span);
-    let finding = Diagnostic::new(&UNKNOWN_NAME, span, format!("`{text}` matches nothing by itself"));
-    let near = words::nearest(text, words::MATCH_WORDS.iter().chain(words::MATCH_KEYWORDS).copied());
-    let help = match near {
-        Some(near) => words::did_you_mean(near),
-        None if super::catalogue::find_service(text).is_some() => format!("write `service {text}`"),
-        None => format!("the words are `{}`", words::MATCH_WORDS.join("`, `")),
-    };
-    cx.report(finding.help(help));
-}
-
-/// `snat`, `not dnat`, `not { snat, dnat }`
-fn translation(set: &Set, list: &[(Span, bool)], span: Span, draft: &mut Draft, cx: &mut Cx<'_>) {
-    // Without a `not` around them, several words would be `any of` two questions.
-    let plain = list.len() == 1 || (set.negated && list.iter().all(|(_, negated)| *negated));
-    if !plain {
-        let finding = Diagnostic::new(&MIXED_WORDS, span, "`snat` and `dnat` in one set");
-        cx.report(finding.help("write one rule for `snat` and one for `dnat`"));
-        draft.broken = true;
-        return;
-    }
-    for (word, negated) in list {
-        let slot = if cx.text(*word) == "snat" { &mut draft.snat } else { &mut draft.dnat };
-        match *slot {
-            Some((wanted, first)) if wanted == *negated => {
-                let finding = Diagnostic::new(
-                    &super::draft::IMPOSSIBLE_MATCH,
-                    span,
-                    "no packet is translated and not translated",
-                );
-                cx.report(finding.because(first, "and this").help("take one of the two out"));
-                draft.broken = true;
-            }
-            _ => *slot = Some((!negated, span)),
-        }
-    }
-}
-
 fn from_zone(word: Span, span: Span, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<'_>) {
     let Some(zone) = zones::zone(word, cx) else {
         draft.broken = true;
@@ -225,7 +123,8 @@ fn from_zone(word: Span, span: Span, place: &Place<'_, '_>, draft: &mut Draft, c
     draft.ip_only.get_or_insert(span);
 }
 
-fn frames(value: Option<Frames>, span: Span, draft: &mut Draft, cx: &mut Cx<'_>) {
+/// Joins protocols.
+pub fn frames(value: Option<Frames>, span: Span, draft: &mut Draft, cx: &mut Cx<'_>) {
     draft.broken |= !join(&FrameSets::Words, &mut draft.frames, value, span, cx);
 }
 

@@ -6,10 +6,13 @@
 //!    header alternatives that it becomes ([`alts`], [`products`]).
 //! 4. [`checks`]: what only shows when a policy's rules stand side by side.
 //!
+//! [`salvage`] looks at what is left of statements that could not be read.
+//!
 //! Nothing stops at the first mistake. What is `None` was reported where it stands, and whatever depends on it stays silent.
 
 mod actions;
 mod address;
+mod alone;
 mod alts;
 mod bits;
 mod catalogue;
@@ -31,9 +34,11 @@ mod products;
 mod protocol;
 mod reserve;
 mod rule;
+mod salvage;
 mod service;
 mod sets;
 mod states;
+mod unknown;
 mod words;
 mod zones;
 
@@ -82,6 +87,7 @@ pub struct Addresses {
 /// The lints of all files of this room.
 pub const LINTS: &[&[&Lint]] = &[
     actions::LINTS,
+    alone::LINTS,
     address::LINTS,
     bits::LINTS,
     checks::LINTS,
@@ -185,6 +191,7 @@ pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Dia
     names::evaluate_all(&mut cx);
     reserve::read(asts, &mut cx);
     let scopes = header::scopes(asts, &mut cx);
+    salvage::check(asts, &mut cx);
     let unused = flatten::unused_groups(&mut cx);
     cx.marks.used = reserve::needed(scopes.iter().chain(&unused), &mut cx);
     let attaches: Vec<_> = scopes.iter().map(|scope| rule::attach(scope, &mut cx)).collect();
@@ -194,6 +201,6 @@ pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Dia
     for scope in &unused {
         rule::attach(scope, &mut cx);
     }
-    names::report_unused(&mut cx);
+    unknown::report_unused(&mut cx);
     Policy { attaches, nat_bits: cx.marks.bits, nat_bits_used: cx.marks.used, translating }
 }

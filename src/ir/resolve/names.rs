@@ -1,13 +1,13 @@
 //! Definitions: every name with what it stands for, worked out once, in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::address::{Addrs, Nets};
 use super::devices::{self, Devices};
 use super::number::PORTS;
 use super::service::{ServiceSet, Services};
-use super::{Cx, catalogue, sets, words, zones};
+use super::{Cx, sets, words, zones};
 use crate::diag::Diagnostic;
 use crate::field::value::Intervals;
 use crate::parse::ast::{Block, DefineKind, Set};
@@ -125,6 +125,8 @@ pub struct Names<'a> {
     running: Vec<(usize, Span, usize)>,
     /// An include could not be loaded: any name may have been defined there, so unknown ones are not reported.
     pub blind: bool,
+    /// Uses of groups that nothing defines, as far as reported.
+    unknown_groups: BTreeSet<Span>,
     /// Whether the run has rules at all (else nothing can use a definition).
     pub has_rules: bool,
 }
@@ -235,34 +237,6 @@ fn report_cycle(index: usize, at: Span, cx: &mut Cx<'_>) {
     cx.report(finding.help("take one of them out of the other"));
 }
 
-/// The known name nearest to a mistyped one.
-pub fn suggestion<'a>(kind: DefineKind, text: &str, cx: &Cx<'a>) -> Option<&'a str> {
-    let own = cx.names.index.keys().filter(|(known, _)| *known == kind).map(|(_, name)| *name);
-    let built_in = matches!(kind, DefineKind::Port | DefineKind::Service);
-    let catalogue = catalogue::SERVICES.iter().filter(|_| built_in).map(|service| service.name);
-    words::nearest(text, own.chain(catalogue))
-}
-
-/// Reports a name that nothing defines, with the nearest one.
-pub fn report_unknown(kind: DefineKind, span: Span, cx: &mut Cx<'_>) {
-    if cx.names.blind {
-        return;
-    }
-    let text = cx.text(span);
-    let mut finding = Diagnostic::new(&UNKNOWN_NAME, span, format!("no {} is called `{text}`", noun(kind)));
-    let elsewhere = KINDS.iter().find_map(|(noun, other)| Some((noun, cx.names.index.get(&(*other, text))?)));
-    if let Some((noun, def)) = elsewhere.and_then(|(noun, index)| Some((noun, cx.names.defs.get(*index)?))) {
-        finding = finding.because(def.span, format!("this is a {noun}"));
-    }
-    let zone_meant = kind == DefineKind::Net && cx.names.index.contains_key(&(DefineKind::Zone, text));
-    finding = match suggestion(kind, text, cx) {
-        _ if zone_meant => finding.help(format!("write `from zone {text}` for the zone")),
-        Some(near) => finding.help(words::did_you_mean(near)),
-        None => finding.help(format!("define it: `{} {text} = ...`", noun(kind))),
-    };
-    cx.report(finding);
-}
-
 /// The group of this name, marked as used; reports an unknown one.
 pub fn group<'a>(span: Span, cx: &mut Cx<'a>) -> Option<&'a Block> {
     let text = cx.text(span);
@@ -270,7 +244,8 @@ pub fn group<'a>(span: Span, cx: &mut Cx<'a>) -> Option<&'a Block> {
         group.used = true;
         return group.block;
     }
-    if !cx.names.blind {
+    // A group is looked into wherever it is used: what it lacks is told once.
+    if !cx.names.blind && cx.names.unknown_groups.insert(span) {
         let near = words::nearest(text, cx.names.groups.keys().copied());
         let help = near.map_or_else(|| format!("define it: `group {text} {{ ... }}`"), words::did_you_mean);
         cx.report(Diagnostic::new(&UNKNOWN_NAME, span, format!("no group is called `{text}`")).help(help));
@@ -281,34 +256,4 @@ pub fn group<'a>(span: Span, cx: &mut Cx<'a>) -> Option<&'a Block> {
 /// Groups of the run that no rule uses, to look for mistakes in them.
 pub fn unused_groups<'a>(cx: &Cx<'a>) -> Vec<&'a Block> {
     cx.names.groups.values().filter(|group| !group.used).filter_map(|group| group.block).collect()
-}
-
-/// Names of interfaces, and whether some interface holds the device of this name.
-pub fn interfaces<'a>(device: &str, cx: &Cx<'a>) -> (Vec<&'a str>, bool) {
-    let own = cx.names.defs.iter().filter(|def| def.kind == DefineKind::Interface);
-    let known = own.clone().any(|def| match &def.state {
-        State::Done(Some(value)) => matches!(&**value, Value::Interface(devices) if devices.names.contains(device)),
-        _ => false,
-    });
-    (own.map(|def| def.name).collect(), known)
-}
-
-/// Warns of definitions and groups of the entry file that nothing uses. Where there are errors it stays silent: a rule with a mistake may
-/// be what uses them.
-pub fn report_unused(cx: &mut Cx<'_>) {
-    if !cx.names.has_rules || cx.diags.has_errors() {
-        return;
-    }
-    let defs = cx.names.defs.iter().filter(|def| def.own && !def.used).map(|def| (noun(def.kind), def.name, def.span));
-    let groups = cx
-        .names
-        .groups
-        .iter()
-        .filter(|(_, group)| group.own && !group.used)
-        .map(|(name, group)| ("group", *name, group.span));
-    let unused: Vec<_> = defs.chain(groups).collect();
-    for (noun, name, span) in unused {
-        let message = format!("nothing uses the {noun} `{name}`");
-        cx.report(Diagnostic::new(&UNUSED_DEFINITION, span, message).help("use it, or delete it"));
-    }
 }

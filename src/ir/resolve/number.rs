@@ -2,7 +2,7 @@
 
 use super::names::{self, Found, Value};
 use super::sets::Domain;
-use super::{Cx, catalogue, words};
+use super::{Cx, catalogue, unknown, words};
 use crate::diag::Diagnostic;
 use crate::field::value::{Intervals, ones};
 use crate::parse::ast::DefineKind;
@@ -78,7 +78,9 @@ impl Numbers {
         let malformed = || {
             let form = match self.named {
                 Named::Mac => "hardware addresses are six bytes: `02:00:00:00:00:01`".to_owned(),
-                _ => format!("{} are numbers from 0 to {}, or ranges like `1-2`", self.nouns, self.highest()),
+                _ => spelt_range(text).or_else(|| unknown::pair(text)).unwrap_or_else(|| {
+                    format!("{} are numbers from 0 to {}, or ranges like `1-2`", self.nouns, self.highest())
+                }),
             };
             Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no {}", self.noun)).help(form)
         };
@@ -125,7 +127,7 @@ impl Numbers {
     fn unknown(&self, text: &str, span: Span, cx: &mut Cx<'_>) {
         let known = |list: &[&'static str]| words::nearest(text, list.iter().copied());
         let near = match self.named {
-            Named::Port => return names::report_unknown(DefineKind::Port, span, cx),
+            Named::Port => return unknown::report_unknown(DefineKind::Port, span, cx),
             Named::Protocol => known(&catalogue::PROTOCOLS.iter().map(|(name, _)| *name).collect::<Vec<_>>()),
             Named::Dscp => known(&catalogue::DSCP_NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>()),
             Named::Nothing | Named::Mac => None,
@@ -136,6 +138,15 @@ impl Numbers {
             None => finding.help(format!("{} may be written as numbers", self.nouns)),
         });
     }
+}
+
+/// The remedy for a range in another spelling: `80:90`, `80..90`, `1024-`, `1024:`.
+fn spelt_range(text: &str) -> Option<String> {
+    let (lo, hi) = ["..", ":", "-"].iter().find_map(|sign| text.split_once(sign))?;
+    let lo = if lo.is_empty() { "0" } else { lo };
+    let hi = if hi.is_empty() { "65535" } else { hi };
+    (number(lo).is_some() && number(hi).is_some())
+        .then(|| format!("a range is its first and its last value: `{lo}-{hi}`"))
 }
 
 /// Six bytes in hexadecimal.

@@ -144,8 +144,13 @@ impl FrameSets {
 fn ethertype(span: Span, cx: &mut Cx<'_>) -> Option<Frames> {
     let text = cx.text(span);
     let finding = match number::number(text).map(u16::try_from) {
-        None => Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no ethertype"))
-            .help("ethertypes are written `0x88cc`"),
+        None => Diagnostic::new(&MALFORMED_VALUE, span, format!("`{text}` is no ethertype")).help(match text {
+            "arp" | "ip" | "ip6" => format!("`{text}` is a match of its own: leave `ethertype` out"),
+            "ipv4" => "write `ip` alone".to_owned(),
+            "ipv6" => "write `ip6` alone".to_owned(),
+            "vlan" | "8021q" | "802.1q" => "tagged frames are matched by `vlan N`".to_owned(),
+            _ => "ethertypes are written `0x88cc`".to_owned(),
+        }),
         Some(Ok(value @ (eth::P_IP | eth::P_IPV6 | eth::P_8021Q))) => {
             let word = match value {
                 eth::P_IP => "ip",

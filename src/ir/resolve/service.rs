@@ -3,7 +3,7 @@
 use super::names::{self, Found, Value};
 use super::number::{MALFORMED_VALUE, PORTS};
 use super::sets::Domain;
-use super::{Cx, catalogue};
+use super::{Cx, catalogue, unknown};
 use crate::abi::ipproto;
 use crate::diag::Diagnostic;
 use crate::field::value::Intervals;
@@ -77,7 +77,7 @@ impl Domain for Services {
             Found::Failed => None,
             Found::Nothing => {
                 let Some(service) = catalogue::find_service(text) else {
-                    names::report_unknown(DefineKind::Service, span, cx);
+                    unknown::report_unknown(DefineKind::Service, span, cx);
                     return None;
                 };
                 let parts = service.ports.iter().filter_map(|(protocol, lo, hi)| {

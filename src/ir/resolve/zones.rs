@@ -1,8 +1,8 @@
 //! Conntrack zones by number or name.
 
-use super::Cx;
 use super::names::{self, Found, Value};
 use super::number::{MALFORMED_VALUE, VALUE_OUT_OF_RANGE, number};
+use super::{Cx, unknown};
 use crate::diag::Diagnostic;
 use crate::parse::ast::{DefineKind, Set, SetItem};
 use crate::source::Span;
@@ -27,7 +27,7 @@ pub fn zone(span: Span, cx: &mut Cx<'_>) -> Option<u16> {
         },
         Found::Failed => None,
         Found::Nothing => {
-            names::report_unknown(DefineKind::Zone, span, cx);
+            unknown::report_unknown(DefineKind::Zone, span, cx);
             None
         }
     }

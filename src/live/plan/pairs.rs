@@ -26,7 +26,7 @@ pub fn partners(rules: &[(usize, &RuleRef)], held: &[Held]) -> Vec<Option<usize>
     let any = |_: &RuleRef| true;
     pairs.by(|role, ident, meaning| (role, Some(ident), Some(meaning)), any);
     pairs.by(|role, _, meaning| (role, None, Some(meaning)), any);
-    let named = |rule: &RuleRef| rule.annotations.iter().any(|(key, _)| key == "id");
+    let named = |rule: &RuleRef| rule.id().is_some();
     pairs.by(|role, ident, _| (role, Some(ident), None), named);
     pairs.by_place();
     pairs.by(|role, ident, _| (role, Some(ident), None), any);

@@ -153,3 +153,18 @@ fn filters_are_counted_over_all_blocks() {
     assert!(text.contains("  + b  web.pol:2:1  +1 filter\n"), "{text}");
     assert!(text.contains("Plan: 1 rule to add, 0 to change, 0 to remove; rules' filters +1 -0, 3 in all (2 live).\n"));
 }
+
+/// Anything that looks at all rules for each rule would take minutes here.
+#[test]
+fn ten_thousand_rules_are_paired_one_by_one() {
+    let texts: Vec<String> = (0..10_000).map(|number| format!("rule {number}")).collect();
+    let old: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let new: Vec<&str> = std::iter::once("x").chain(old.iter().copied().filter(|text| *text != "rule 5000")).collect();
+    for with_record in [true, false] {
+        let rows = rows(&old, &new, with_record);
+        let count = |change| rows.iter().filter(|(of, _)| *of == change).count();
+        assert_eq!((count(Change::New), count(Change::Same), count(Change::Gone)), (1, 9_999, 1), "{with_record}");
+    }
+    let twins = vec!["a"; 10_000];
+    assert!(rows(&twins, &twins, true).iter().all(|(change, _)| *change == Change::Same));
+}

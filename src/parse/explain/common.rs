@@ -2,6 +2,7 @@
 
 use super::foreign::{Where, foreign};
 use super::tokens::{Token, Tokens};
+use super::values::negated_behind;
 use crate::diag::Diagnostic;
 use crate::parse::lints;
 use crate::parse::words::{self, ACTION_WORDS, RULE_WORDS};
@@ -178,42 +179,6 @@ pub fn value(tokens: &Tokens<'_>) -> Option<Diagnostic> {
     Some(finding)
 }
 
-/// Words of matches whose value takes the `not`.
-const NEGATED_BEHIND: &[&str] = &[
-    "from",
-    "to",
-    "port",
-    "in",
-    "mark",
-    "label",
-    "dscp",
-    "ttl",
-    "vlan",
-    "fragment",
-    "proto",
-    "ethertype",
-    "service",
-    "flags",
-    "mac",
-    "type",
-    "code",
-];
-
-/// The remedy for `not mark 5`.
-fn negated_behind(tokens: &Tokens<'_>) -> Option<String> {
-    let (word, next) = (tokens.word(0), tokens.next());
-    if tokens.word(1) != "not" || !NEGATED_BEHIND.contains(&word) {
-        return None;
-    }
-    let form = match next.map_or("", |next| next.text) {
-        "zone" => return Some("a rule speaks of one zone: `from zone` takes no `not`".to_owned()),
-        part @ ("port" | "mac") if matches!(word, "from" | "to") => format!("{word} {part} not ..."),
-        value if words::is_word(value) => format!("{word} not {value}"),
-        _ => format!("{word} not ..."),
-    };
-    Some(format!("`not` stands before the value: `{form}`"))
-}
-
 /// The remedy where a value is missing.
 fn value_help(before: &str, found: Option<Token<'_>>, in_actions: bool) -> Option<String> {
     let found = found.map_or("", |token| token.text);
@@ -242,7 +207,10 @@ fn value_help(before: &str, found: Option<Token<'_>>, in_actions: bool) -> Optio
     if matches!(before, "snat" | "dnat") && found == "{" {
         return Some("the kernel translates into one address, one range or one prefix".to_owned());
     }
-    if found == "{" && (in_actions || matches!(before, "zone" | "then")) {
+    if found == "{" && matches!(before, "zone" | "then") && !in_actions {
+        return Some("zones are joined by `then`, in the order of their passes: `zone 2 then 1`".to_owned());
+    }
+    if found == "{" && in_actions {
         return Some("this takes one value; write a rule for each".to_owned());
     }
     if found == "not" {

@@ -80,9 +80,28 @@ const ANYWHERE: &[Foreign] = &[
 
 /// Where a verdict or another statement should begin.
 const VERDICTS: &[Foreign] = &[
-    word(&["accept", "permit", "pass"], "did you mean `allow`?"),
-    word(&["deny", "block", "discard", "refuse"], "did you mean `drop`?"),
+    word(&["accept", "permit", "pass", "let"], "did you mean `allow`?"),
+    word(&["deny", "block", "discard", "refuse", "ban"], "did you mean `drop`?"),
     word(&["jump", "goto", "call", "apply"], "did you mean `use GROUP`?"),
+    word(&["access-list"], "a rule is its verdict and its matches, as in `allow tcp from 10.0.0.0/8 to port 80`"),
+    word(
+        &["iptables", "ip6tables", "nft", "tc", "-a", "-i", "add", "insert", "append"],
+        "a rule stands by itself, as in `allow tcp to port 80`: its place in the file is its place in the policy",
+    ),
+    word(
+        &["type", "hook", "priority", "input", "output", "forward", "prerouting", "postrouting"],
+        "the hook stands in the policy's header: `policy NAME on DEVICE ingress { ... }`",
+    ),
+    word(&["rdr", "rdr-to", "binat"], "a translation is an action: `allow tcp to port 80, dnat 10.0.0.80`"),
+    word(
+        &["nat-to", "nat", "snat", "dnat", "masquerade"],
+        "a translation is an action: `allow from 10.0.0.0/8, snat 192.0.2.1`",
+    ),
+    word(
+        &["scrub", "antispoof"],
+        "there is no such statement: write the rules, as in `prefilter { drop from 127.0.0.0/8 }`",
+    ),
+    word(&["ct", "tcp-flags"], "a rule begins with `allow`, `drop` or `continue`, as in `allow established`"),
     word(&["return", "next", "match"], "did you mean `continue`?"),
     word(&["notrack", "bypass"], "did you mean `allow stateless`?"),
     word(&["import", "source", "load"], "did you mean `include \"FILE\"`?"),
@@ -97,23 +116,77 @@ const VERDICTS: &[Foreign] = &[
 
 /// Where a match should stand.
 const MATCHES: &[Foreign] = &[
-    word(&["src", "saddr", "source", "ip-source"], "did you mean `from`?"),
-    word(&["dst", "daddr", "dest", "destination"], "did you mean `to`?"),
-    word(&["sport", "src-port"], "did you mean `from port`?"),
-    word(&["dport", "dst-port"], "did you mean `to port`?"),
-    word(&["ports"], "did you mean `from port` or `to port`?"),
-    word(&["iif", "iifname", "iface", "dev", "via", "on"], "did you mean `in`, the device by which the packet came?"),
+    word(&["src", "saddr", "source", "ip-source", "-s", "--source", "--src"], "did you mean `from`?"),
+    word(&["dst", "daddr", "dest", "destination", "-d", "--destination", "--dst"], "did you mean `to`?"),
     word(
-        &["oif", "oifname", "out"],
+        &["sport", "src-port", "srcport", "src_port", "source-port", "sports", "--sport", "--sports", "--source-port"],
+        "did you mean `from port`?",
+    ),
+    word(
+        &[
+            "dport",
+            "dst-port",
+            "dstport",
+            "dst_port",
+            "dest-port",
+            "dports",
+            "--dport",
+            "--dports",
+            "--destination-port",
+        ],
+        "did you mean `to port`?",
+    ),
+    word(&["ports"], "did you mean `from port` or `to port`?"),
+    word(&["-p", "--protocol"], "write the protocol alone, as in `allow tcp`"),
+    word(&["-i", "--in-interface"], "did you mean `in`?"),
+    word(
+        &["-j", "--jump", "-m", "--match"],
+        "leave it out: a rule is its verdict, its matches, and its actions after commas",
+    ),
+    word(&["ether", "mac-source", "--mac-source"], "did you mean `from mac`?"),
+    word(&["range", "gt", "lt", "ge", "le"], "write a range as `to port 1024-65535`"),
+    word(&["icmp-type", "--icmp-type"], "write `icmp type 8`, or `icmp echo-request`"),
+    word(
+        &["esp-spi", "length", "pkttype", "uid", "skuid", "user", "owner", "cgroup", "string"],
+        "flower has no such match",
+    ),
+    word(&["hl", "hoplimit", "hop-limit"], "did you mean `ttl`?"),
+    word(&["tos", "diffserv", "traffic-class"], "did you mean `dscp`?"),
+    word(&["fragments", "frag", "fragmented"], "did you mean `fragment any`?"),
+    word(&["vid", "vlan-id"], "did you mean `vlan`?"),
+    word(
+        &["iif", "iifname", "iface", "dev", "via", "on", "inbound", "interface"],
+        "did you mean `in`, the device by which the packet came?",
+    ),
+    word(
+        &["oif", "oifname", "out", "outbound", "-o", "--out-interface"],
         "the device by which a packet leaves stands in the policy's header: `on DEV egress`",
     ),
-    word(&["ct", "state", "ctstate", "conntrack"], "leave it out: state words stand alone, as in `allow established`"),
+    word(
+        &["meta", "th", "with", "where", "if"],
+        "leave it out: a match begins with what it looks at, as in `to port 80`",
+    ),
+    word(&["accept", "permit", "pass", "deny", "block"], "a rule's verdict is its first word: `allow` or `drop`"),
+    word(&["nat-to"], "did you mean the action `snat`? actions stand after a comma"),
+    word(&["rdr-to"], "did you mean the action `dnat`? actions stand after a comma"),
+    word(
+        &["ct", "state", "ctstate", "conntrack", "--state", "--ctstate"],
+        "leave it out: state words stand alone, as in `allow established`",
+    ),
     word(&["ipv4", "ip4", "inet"], "did you mean `ip`?"),
     word(&["ipv6", "inet6"], "did you mean `ip6`?"),
     word(&["icmpv6", "ipv6-icmp"], "did you mean `icmp6`?"),
-    word(&["protocol"], "did you mean `proto`?"),
-    word(&["all", "any", "everything"], "leave it out: a rule without matches speaks of every packet"),
-    word(&["syn", "ack", "fin", "flags"], "did you mean `tcp flags syn/syn,ack`?"),
+    word(&["protocol", "nexthdr", "l4proto"], "did you mean `proto`?"),
+    word(
+        &["all", "any", "everything"],
+        "leave it out: what a rule does not name may be anything; it names ends as `from 10.0.0.0/8`, `to port 80`",
+    ),
+    word(&["host"], "write the address itself, as in `from 10.0.0.1`"),
+    word(&["estab", "est"], "did you mean `established`?"),
+    word(
+        &["syn", "ack", "fin", "psh", "urg", "flags", "--syn", "--tcp-flags"],
+        "did you mean `tcp flags syn/syn,ack`?",
+    ),
     word(&["zone"], "did you mean `from zone`?"),
     word(&["mac"], "did you mean `from mac` or `to mac`?"),
     word(&["untracked"], "did you mean `not tracked`?"),
@@ -132,6 +205,12 @@ const ACTIONS: &[Foreign] = &[
     word(&["notrack", "untrack", "forget"], "did you mean `clear`?"),
     word(&["force"], "did you mean `commit force`?"),
     word(&["alg"], "did you mean `helper`?"),
+    word(&["accept", "permit", "pass", "deny", "block"], "a rule's verdict is its first word: `allow` or `drop`"),
+    word(&["rdr-to"], "did you mean `dnat`?"),
+    word(&["nat-to"], "did you mean `snat`?"),
+    word(&["rate-limit"], "did you mean `limit`?"),
+    word(&["dup-to"], "did you mean `mirror to DEV`?"),
+    word(&["route-to", "reply-to"], "did you mean `redirect to DEV`?"),
 ];
 
 /// Where a foreign word was met.

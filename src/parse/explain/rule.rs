@@ -2,7 +2,9 @@
 
 use super::common::{self, quoted};
 use super::foreign::{Where, foreign};
+use super::habits;
 use super::tokens::{Token, Tokens};
+use super::values;
 use crate::diag::{Diagnostic, Lint};
 use crate::parse::lints;
 use crate::parse::words::{self, ACTION_WORDS, MATCH_WORDS, PROTOCOL_WORDS, RULE_WORDS, STATE_WORDS};
@@ -53,6 +55,9 @@ fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
         let help = format!("write `{} type 3 code 4`", before.text);
         return Some(finding(&lints::SYNTAX, token, "an ICMP code needs its type".to_owned(), help));
     }
+    if let Some(finding) = habits::habit(tokens) {
+        return Some(finding);
+    }
     let waits = common::value(tokens);
     if waits.is_some() && (is_match(token.text) || ACTION_WORDS.contains(&token.text) || !token.is_word()) {
         return waits;
@@ -76,10 +81,12 @@ fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
     }
     let misspelt = words::nearest(token.text, &near_matches(before.text)).filter(|near| *near != token.text);
     let known = foreign(token.text, token.span, Where::Match);
-    known.or_else(|| number_or_address(tokens, token)).or_else(|| {
+    let several = || values::several(tokens).filter(|_| misspelt.is_none());
+    known.or_else(several).or_else(|| number_or_address(tokens, token)).or_else(|| {
         let help = match (misspelt, words::nearest(token.text, ACTION_WORDS)) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some(near)) => format!("did you mean the action `{near}`? actions stand after a comma"),
+            (None, None) if habits::named(token).is_some() => habits::named(token).unwrap_or_default(),
             (None, None) => "matches are states (`established`), protocols (`tcp`), `from`, `to`, `to port NAME`, `service NAME`, `in`, `mark` and the like".to_owned(),
         };
         Some(finding(&lints::UNKNOWN_WORD, token, format!("{} is no match", quoted(token)), help))

@@ -84,12 +84,12 @@ impl Printer<'_> {
                 self.block(&item.trivia, vec![Part::word("prefilter")], &Inner::default(), block);
             }
             ItemKind::Policy(policy) => self.policy(item, policy),
-            ItemKind::Error => {
+            ItemKind::Error(_) => {
                 self.comments(&item.trivia.before);
                 self.blank(item.trivia.blank_before);
                 let text = self.text(item.span);
                 self.line(text);
-                self.after(&item.trivia);
+                self.after(item.trivia.after);
             }
             _ => self.statement(item),
         }
@@ -124,7 +124,7 @@ impl Printer<'_> {
             self.line(line);
         }
         self.lay_out(&statement);
-        self.after(&item.trivia);
+        self.after(item.trivia.after);
     }
 
     fn words(&self, words: &str, value: Span) -> Vec<Part> {
@@ -156,7 +156,7 @@ impl Printer<'_> {
         let empty = block.items.is_empty() && block.tail.is_empty() && trivia.after.is_none();
         head.push(Part::word(if empty { "{}" } else { "{" }));
         self.lay_out(&Statement { head, actions: Vec::new() });
-        self.after(trivia);
+        self.after(trivia.after);
         if !empty {
             self.depth += 1;
             self.fresh = true;
@@ -164,6 +164,7 @@ impl Printer<'_> {
             self.depth -= 1;
             self.line("}");
         }
+        self.after(trivia.close);
     }
 
     /// What stands above a statement: its comments, and those from inside it that have no better place.
@@ -181,9 +182,9 @@ impl Printer<'_> {
         self.fresh = false;
     }
 
-    /// The comment at the end of the statement's last line.
-    fn after(&mut self, trivia: &Trivia) {
-        let Some(comment) = trivia.after else { return };
+    /// A comment at the end of the line printed last.
+    fn after(&mut self, comment: Option<Span>) {
+        let Some(comment) = comment else { return };
         let text = self.text(comment);
         if let Some(line) = self.lines.last_mut() {
             line.comment = Some(text);

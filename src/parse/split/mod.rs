@@ -3,6 +3,7 @@
 //! It knows strings, comments, braces, commas and line ends, so that one broken statement cannot swallow the
 //! next. What does not balance is reported here, with both ends; `tree` hands each statement to the grammar.
 
+mod annotation;
 mod statement;
 
 use super::words::{self, STATEMENT_WORDS};
@@ -50,6 +51,10 @@ pub enum FaultKind {
     Unclosed,
     /// A `}` without its `{`.
     Stray,
+    /// A `}` that ends a block whose rules go on behind it; the second place is the `}` that is then too many.
+    Early,
+    /// A policy's header that goes on in the next line; the second place is that line's first word.
+    BrokenHeader,
     /// A block's `{` is missing; the second place is the header.
     NoBrace,
     /// A `{` with nothing before it.
@@ -87,7 +92,10 @@ pub struct Split {
 #[must_use]
 pub fn split(text: &str) -> Split {
     let plain = Splitter::new(text, false).run();
-    let unbalanced = plain.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Unclosed | FaultKind::Stray));
+    let unbalanced = plain
+        .faults
+        .iter()
+        .any(|fault| matches!(fault.kind, FaultKind::Unclosed | FaultKind::Stray | FaultKind::Early));
     if !unbalanced {
         return plain;
     }
@@ -184,10 +192,38 @@ impl<'a> Splitter<'a> {
     fn close(&mut self) {
         if self.stack.pop().is_some() {
             self.chunk(ChunkKind::Close, self.pos, self.pos + 1);
+        } else if let Some(index) = self.early_close() {
+            let early = self.out.chunks.remove(index);
+            self.fault(FaultKind::Early, early.lo, early.hi, Some((offset(self.pos), offset(self.pos + 1))));
+            self.chunk(ChunkKind::Close, self.pos, self.pos + 1);
         } else {
             self.fault(FaultKind::Stray, offset(self.pos), offset(self.pos + 1), None);
         }
         self.pos += 1;
+    }
+
+    /// At a `}` that closes nothing: the `}` before it, if only rules stand between the two. The block was meant to go
+    /// on to here.
+    fn early_close(&self) -> Option<usize> {
+        // At the end of a rule's line it is a slip of that line.
+        self.indent(self.pos)?;
+        let mut rules = false;
+        for (index, chunk) in self.out.chunks.iter().enumerate().rev() {
+            match chunk.kind {
+                ChunkKind::Comment | ChunkKind::Annotation => {}
+                ChunkKind::Close => return rules.then_some(index),
+                ChunkKind::Statement | ChunkKind::Broken => {
+                    let text = self.text.get(chunk.lo as usize..chunk.hi as usize).unwrap_or_default();
+                    let head = text.get(..words::token_length(text)).unwrap_or_default();
+                    if !words::RULE_WORDS.contains(&head) {
+                        return None;
+                    }
+                    rules = true;
+                }
+                ChunkKind::Open => return None,
+            }
+        }
+        None
     }
 
     /// `{` where a statement should begin: its block is read, and belongs to nothing.
@@ -204,31 +240,6 @@ impl<'a> Splitter<'a> {
         }
         self.stack.push(Open { brace: offset(self.pos), start });
         self.pos += 1;
-    }
-
-    fn annotation(&mut self) {
-        let start = self.pos;
-        // What is measured here never looks past the line's end.
-        let blanks = |text: &str| text.len() - text.trim_start_matches([' ', '\t']).len();
-        let rest = self.text.get(start + 1..).unwrap_or_default();
-        let lead = blanks(rest);
-        let rest = rest.get(lead..).unwrap_or_default();
-        let key = rest.find(|c: char| !words::is_word_char(c)).unwrap_or(rest.len());
-        let rest = rest.get(key..).unwrap_or_default();
-        let gap = blanks(rest);
-        let value = rest.get(gap..).unwrap_or_default();
-        let (length, closed) = if value.starts_with('"') {
-            string_length(value)
-        } else {
-            (value.find(|c: char| !words::is_note_char(c)).unwrap_or(value.len()), true)
-        };
-        // A key without a value ends after the key; the grammar says what is missing.
-        let hi = start + 1 + lead + if length == 0 { key } else { key + gap + length };
-        if !closed {
-            self.fault(FaultKind::OpenString, offset(hi - length), offset(hi), None);
-        }
-        self.pos = hi;
-        self.chunk(if closed { ChunkKind::Annotation } else { ChunkKind::Broken }, start, hi);
     }
 
     /// The offset of the first text at or after `from` that is neither blank nor comment.
@@ -255,14 +266,5 @@ impl<'a> Splitter<'a> {
     fn body_below(&self, start: usize) -> bool {
         let below = self.line_end(self.pos);
         self.body_follows(below) && self.indent(self.next_text(below)) > self.indent(start)
-    }
-}
-
-/// Bytes of the string that `text` begins with, quotes included, and whether it is closed on its line.
-fn string_length(text: &str) -> (usize, bool) {
-    let inside = text.get(1..).unwrap_or_default();
-    match inside.find(['"', '\n']) {
-        Some(length) if inside.as_bytes().get(length) == Some(&b'"') => (length + 2, true),
-        length => (text.get(..=length.unwrap_or(inside.len())).unwrap_or(text).trim_end_matches(BLANK).len(), false),
     }
 }

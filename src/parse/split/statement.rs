@@ -1,6 +1,7 @@
 //! Where one statement ends: sets, strings, commas, and the `{` of a block.
 
-use super::{BLANK, Chunk, ChunkKind, FaultKind, MAX_DEPTH, Open, Splitter, offset, string_length};
+use super::annotation::string_length;
+use super::{BLANK, Chunk, ChunkKind, FaultKind, MAX_DEPTH, Open, Splitter, offset};
 use crate::parse::words::{self, BLOCK_WORDS, STATEMENT_WORDS};
 
 /// Where the scan of one statement stands.
@@ -107,13 +108,12 @@ impl<'a> Splitter<'a> {
         let open = !scan.sets.is_empty();
         if !open && scan.prev != "," {
             // A block's `{` may stand on the next line.
-            let rest = self.text.get(self.pos..).unwrap_or_default().trim_start_matches(BLANK);
-            let brace = BLOCK_WORDS.contains(&scan.head) && rest.starts_with('{') && self.peek() == Some(b'\n');
-            if !brace {
-                return true;
+            let next = self.next_text(self.pos);
+            if BLOCK_WORDS.contains(&scan.head) && self.byte(next) == Some(b'{') {
+                self.comments_until(next);
+                return false;
             }
-            self.pos = self.text.len() - rest.len();
-            return false;
+            return !self.header_goes_on(scan);
         }
         let next = self.text.get(line_end + 1..).unwrap_or_default();
         let next = next.trim_start_matches([' ', '\t', '\r']);
@@ -134,13 +134,50 @@ impl<'a> Splitter<'a> {
         false
     }
 
+    /// Takes the comments between a header and its `{` at `brace`, as if they stood above the header, and moves there.
+    fn comments_until(&mut self, brace: usize) {
+        while let Some(at) = self.text.get(self.pos..brace).and_then(|between| between.find('#')) {
+            let (start, end) = (self.pos + at, self.line_end(self.pos + at));
+            let text = self.text.get(start..end).unwrap_or_default();
+            self.chunk(ChunkKind::Comment, start, start + text.trim_end_matches(BLANK).len());
+            self.newlines = 1;
+            self.pos = end;
+        }
+        self.pos = brace;
+    }
+
+    /// At a line end: whether a policy's header goes on below it, which is reported. If so, moves there.
+    fn header_goes_on(&mut self, scan: &Scan<'a>) -> bool {
+        let below = self.next_text(self.pos);
+        let line = self.text.get(below..self.line_end(below)).unwrap_or_default();
+        let word = line.get(..words::token_length(line)).unwrap_or_default();
+        // `zone edge = 7` is a definition.
+        let part = matches!(word, "on" | "ingress" | "egress" | "zone" | "then") && !line.contains('=');
+        let after = matches!(scan.prev, "on" | "zone" | "then") && !STATEMENT_WORDS.contains(&word);
+        if scan.head != "policy" || !(part || after && words::is_word(word)) {
+            return false;
+        }
+        let told = self.out.faults.last().is_some_and(|last| last.at.0 == offset(scan.start));
+        if !told {
+            let because = (offset(below), offset(below + word.len()));
+            self.fault(FaultKind::BrokenHeader, offset(scan.start), offset(scan.end), Some(because));
+        }
+        self.pos = below;
+        true
+    }
+
     /// Whether the `{` at hand opens a block and not a set.
     fn opens_block(&self, scan: &Scan<'a>) -> bool {
         match scan.head {
             "" => false,
             "group" | "prefilter" => true,
             // The second word is the policy's name, whatever it is.
-            "policy" => scan.count <= 2 || !matches!(scan.prev, "on" | "not" | "," | "zone" | "then"),
+            "policy" => {
+                let inside = self.text.get(self.next_text(self.pos + 1)..).unwrap_or_default();
+                let word = inside.get(..words::token_length(inside)).unwrap_or_default();
+                let hooks = matches!(word, "ingress" | "egress");
+                scan.count <= 2 || !hooks && !matches!(scan.prev, "on" | "not" | "," | "zone" | "then")
+            }
             word if STATEMENT_WORDS.contains(&word) => false,
             word => words::nearest(word, BLOCK_WORDS).is_some() || self.body_follows(self.pos + 1),
         }

@@ -103,6 +103,13 @@ fn long_files_are_read_as_short_ones() {
 }
 
 #[test]
+fn very_long_broken_statements_cost_one_finding() {
+    for text in ["allow ".to_owned() + &"a".repeat(100_000), "allow from ".to_owned() + &"a b ".repeat(50_000)] {
+        assert_eq!(findings(&text).lines().count(), 2);
+    }
+}
+
+#[test]
 fn nesting_has_a_limit() {
     let sets = |depth| format!("net x = {}a{}\ndrop", "{".repeat(depth), "}".repeat(depth));
     assert_eq!(findings(&sets(64)), "");

@@ -2,6 +2,7 @@
 
 mod errors;
 mod language;
+mod layouts;
 mod load;
 mod print;
 mod random;

@@ -64,7 +64,7 @@ fn matches_have_one_order() {
 fn comments_and_blank_lines_stay() {
     prints(
         "\n\n# top\n\n\n# next\n\ndrop;allow # b\nallow tcp   # c\ngroup g { # d\n\n # e\n drop\n\n\n # f\n} # g\n\n\n# h\n\n",
-        "# top\n\n# next\n\ndrop\nallow      # b\nallow tcp  # c\ngroup g {  # d\n    # e\n    drop\n\n    # f\n}\n# g\n\n# h\n",
+        "# top\n\n# next\n\ndrop\nallow      # b\nallow tcp  # c\ngroup g {  # d\n    # e\n    drop\n\n    # f\n}  # g\n\n# h\n",
     );
     prints("\n@id a # x\n# y\n\nallow tcp, # z\n nat # w", "# x\n# y\n# z\n@id a\nallow tcp, nat  # w\n");
     prints("group g {}\ngroup h {\n}\ngroup i { # c\n}", "group g {}\ngroup h {}\ngroup i {  # c\n}\n");
@@ -138,7 +138,7 @@ fn headers_keep_their_words() {
     let devices: Vec<String> = (0..12).map(|n| format!("device{n:08}")).collect();
     let text = stays(&format!("policy x on {{ {} }} egress {{ drop }} # why", devices.join(", ")));
     assert!(text.starts_with("policy x on {\n    device00000000,\n"), "{text}");
-    assert!(text.ends_with("} egress {\n    drop\n}\n# why\n"), "{text}");
+    assert!(text.ends_with("} egress {\n    drop\n}  # why\n"), "{text}");
 }
 
 /// All `.pol` files under a folder.

@@ -46,7 +46,7 @@ impl Sketch<'_> {
                 self.rule(verdict, &d.annotations, &d.matches, &d.actions)
             }
             ItemKind::Rule(r) => self.rule(&format!("{:?}", r.verdict.node), &r.annotations, &r.matches, &r.actions),
-            ItemKind::Error => "ERROR".to_owned(),
+            ItemKind::Error(_) => "ERROR".to_owned(),
         }
     }
 

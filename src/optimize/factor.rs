@@ -1,0 +1,274 @@
+//! Products of sets, factored over chains.
+//!
+//!     before   one chain   src1 x dst1 x port1 -> allow, src1 x dst1 x port2 -> allow ... (100 x 100 x 10 filters)
+//!     after    chain A     src1 -> B, src2 -> B ...   otherwise the rest of the rules
+//!              chain B     dst1 -> C ...              otherwise the rest
+//!              chain C     port1 -> allow ...         otherwise the rest   (210 filters, three lookups)
+//!
+//! The list of lines is split by the values of one field into classes ([`super::classes`]): in each class the field is
+//! known, so lines that it rules out are left out and the others ask it no more. Their order does not change, every
+//! class keeps all lines that can match in it, and the classes cover all values; so each packet meets the same first
+//! line as before. A packet that nothing in a class takes goes on with the very lines it would have met.
+//!
+//! Flat chains cost a packet least, so a list stays flat unless factoring is cheaper by [`Price`].
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::classes::{Classes, classes};
+use super::lines::{Item, Lines};
+use super::price::{Price, Scale};
+use crate::field::{Cond, Field};
+use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
+
+/// Most classes times lines that are weighed up: more would not become a good layout.
+const WORK_MAX: usize = 2_000_000;
+
+/// Most fields that a line on its own is asked one after the other.
+const OWN_LEVELS: usize = 4;
+
+/// The factoring of one table.
+struct Factoring<'a> {
+    graph: &'a mut Graph,
+    lines: Lines<'a>,
+    dispatch: usize,
+    /// Ways on that are already built.
+    built: HashMap<(Vec<Item>, Tail, usize), Tail>,
+}
+
+/// A field to sort by.
+struct Split {
+    price: Price,
+    field: Field,
+    /// The protocol that flower wants beside a port or ICMP field.
+    guard: Vec<Cond>,
+    classes: Classes,
+}
+
+/// Puts the table into the graph, factored over at most `levels` further gotos. `dispatch` is the origin of filters that
+/// only lead on.
+pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
+    let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
+    let lines = Lines { table: &table, scale };
+    if lines.flat_price(&items).weight(scale) <= scale.small {
+        return graph.table(table);
+    }
+    let mut factoring = Factoring { graph, lines, dispatch, built: HashMap::new() };
+    let tail = factoring.build(&items, &table.otherwise, levels);
+    match tail.end {
+        End::Goto(id) if tail.steps.is_empty() => id,
+        _ => {
+            let Table { frame, title, .. } = table;
+            graph.table(Table { frame, title, lines: Vec::new(), otherwise: tail })
+        }
+    }
+}
+
+impl Factoring<'_> {
+    /// What is done with a packet that meets these lines, and `rest` after them.
+    fn build(&mut self, items: &[Item], rest: &Tail, levels: usize) -> Tail {
+        let Some(first) = items.first() else { return rest.clone() };
+        if self.lines.always(*first)
+            && let Some(line) = self.lines.line(*first)
+        {
+            return line.tail.clone();
+        }
+        let key = (items.to_vec(), rest.clone(), levels);
+        if let Some(tail) = self.built.get(&key) {
+            return tail.clone();
+        }
+        let tail = self.cheapest(items, rest, levels);
+        self.built.insert(key, tail.clone());
+        tail
+    }
+
+    fn cheapest(&mut self, items: &[Item], rest: &Tail, levels: usize) -> Tail {
+        let weight = |price: Price| price.weight(self.lines.scale);
+        let flat = weight(self.lines.flat_price(items));
+        if levels == 0 || flat <= self.lines.scale.small {
+            return self.flat(items, rest);
+        }
+        let split = self.best_split(items);
+        let peel = if levels > 2 { self.peel(items) } else { None };
+        let split_weight = split.as_ref().map_or(u64::MAX, |split| weight(split.price));
+        let peel_weight = peel.as_ref().map_or(u64::MAX, |(price, ..)| weight(*price));
+        if split_weight.min(peel_weight) >= self.lines.scale.worth(flat) {
+            return self.flat(items, rest);
+        }
+        match (split, peel) {
+            (_, Some((_, from, to))) if peel_weight < split_weight => self.peeled(items, from, to, rest, levels),
+            (Some(split), _) => self.split(items, &split, rest, levels),
+            _ => self.flat(items, rest),
+        }
+    }
+
+    /// One table of all lines.
+    fn flat(&mut self, items: &[Item], rest: &Tail) -> Tail {
+        let mut lines = Vec::with_capacity(items.len());
+        let mut otherwise = rest.clone();
+        for item in items {
+            let Some(line) = self.lines.line(*item) else { continue };
+            if self.lines.always(*item) {
+                otherwise = line.tail.clone();
+                break;
+            }
+            let sets = self.lines.open(*item).map(|(field, conds)| (field, conds.to_vec())).collect();
+            lines.push(Line { ether: line.ether, sets, tail: line.tail.clone() });
+        }
+        self.goto(lines, otherwise)
+    }
+
+    fn goto(&mut self, lines: Vec<Line>, otherwise: Tail) -> Tail {
+        if lines.is_empty() {
+            return otherwise;
+        }
+        let Table { frame, title, .. } = self.lines.table;
+        let id = self.graph.table(Table { frame: *frame, title: title.clone(), lines, otherwise });
+        Tail { steps: Vec::new(), end: End::Goto(id), rule: self.dispatch }
+    }
+
+    /// A table that sorts by one field, and a way on for each class.
+    fn split(&mut self, items: &[Item], split: &Split, rest: &Tail, levels: usize) -> Tail {
+        let Split { field, guard, classes, .. } = split;
+        let asking: Vec<usize> =
+            items.iter().enumerate().filter(|(_, item)| self.asks(**item, *field)).map(|(at, _)| at).collect();
+        let mut tails: Vec<Tail> = Vec::with_capacity(classes.members.len());
+        for members in &classes.members {
+            let inside: HashSet<usize> = members.iter().filter_map(|member| asking.get(*member)).copied().collect();
+            let left = items.iter().enumerate().filter_map(|(at, item)| {
+                let asks = self.asks(*item, *field);
+                (!asks || inside.contains(&at)).then(|| if asks { self.lines.knowing(*item, *field) } else { *item })
+            });
+            let left: Vec<Item> = left.collect();
+            tails.push(self.build(&left, rest, levels - 1));
+        }
+        let otherwise = tails.get(classes.otherwise).cloned().unwrap_or_else(|| rest.clone());
+        // All values of a class under one mask are one line; prefixes keep their order, the longest first.
+        let mut lines: Vec<Line> = Vec::new();
+        let mut place: HashMap<(usize, Option<u128>), usize> = HashMap::new();
+        for (cond, class) in &classes.list {
+            let Some(tail) = tails.get(*class) else { continue };
+            let at = *place.entry((*class, cond.mask())).or_insert_with(|| {
+                let mut sets = vec![(*field, Vec::new())];
+                if !guard.is_empty() {
+                    sets.insert(0, (Field::IpProto, guard.clone()));
+                }
+                lines.push(Line { ether: None, sets, tail: tail.clone() });
+                lines.len() - 1
+            });
+            if let Some((_, conds)) = lines.get_mut(at).and_then(|line| line.sets.last_mut()) {
+                conds.push(*cond);
+            }
+        }
+        if lines.iter().all(|line| line.tail == otherwise) {
+            return otherwise;
+        }
+        self.goto(lines, otherwise)
+    }
+
+    /// The best field to sort by.
+    fn best_split(&self, items: &[Item]) -> Option<Split> {
+        let fields: BTreeSet<Field> =
+            items.iter().flat_map(|item| self.lines.open(*item)).map(|(field, _)| field).collect();
+        let splits = fields.into_iter().filter_map(|field| self.weigh(items, field));
+        splits.min_by_key(|split| split.price.weight(self.lines.scale))
+    }
+
+    /// What it costs to sort by this field, if each class is flat then. `None` where it cannot be done.
+    fn weigh(&self, items: &[Item], field: Field) -> Option<Split> {
+        if matches!(field, Field::CtState | Field::CtZone) {
+            return None;
+        }
+        let (asking, free): (Vec<Item>, Vec<Item>) = items.iter().partition(|item| self.asks(**item, field));
+        let guard = self.guard(&asking, field)?;
+        let sets: Vec<&[Cond]> = asking.iter().filter_map(|item| self.lines.conds(*item, field)).collect();
+        let classes = classes(field, &sets)?;
+        if classes.members.len().saturating_mul(free.len()) > WORK_MAX {
+            return None;
+        }
+        let free_price = self.lines.flat_price(&free);
+        let mut price =
+            Price { filters: classes.list.len() as u64, visits: classes.masks() as u64, gotos: 1, chains: 1 };
+        let mut most = 0;
+        for members in &classes.members {
+            let own = members.iter().filter_map(|member| asking.get(*member));
+            let own: Vec<Item> = own.map(|item| item.knowing(field)).collect();
+            let decided = own.first().is_some_and(|only| free.is_empty() && self.lines.always(*only));
+            if decided || (own.is_empty() && free.is_empty()) {
+                continue;
+            }
+            let class = self.lines.flat_price(&own);
+            price.filters = price.filters.saturating_add(class.filters).saturating_add(free_price.filters);
+            price.chains += 1;
+            most = most.max(class.visits + free_price.visits);
+        }
+        price.visits += most;
+        Some(Split { price, field, guard, classes })
+    }
+
+    /// The protocol that flower wants beside a port or ICMP field; empty where none is needed, `None` where the lines do
+    /// not agree on one.
+    fn guard(&self, asking: &[Item], field: Field) -> Option<Vec<Cond>> {
+        let mut found: Vec<Cond> = Vec::new();
+        for item in asking.iter().filter(|_| field.is_layer4()) {
+            let (_, conds) = self.lines.line(*item)?.sets.iter().find(|(known, _)| *known == Field::IpProto)?;
+            if conds.len() != 1 || (!found.is_empty() && found != *conds) {
+                return None;
+            }
+            found.clone_from(conds);
+        }
+        Some(found)
+    }
+
+    /// The first run of lines that explode (from, to), with the price of factoring it apart from what stands around it.
+    fn peel(&self, items: &[Item]) -> Option<(Price, usize, usize)> {
+        let from = items.iter().position(|item| self.explodes(*item))?;
+        let length = items.iter().skip(from).take_while(|item| self.explodes(**item)).count();
+        let (head, run, tail) = (items.get(..from)?, items.get(from..from + length)?, items.get(from + length..)?);
+        if head.is_empty() && tail.is_empty() {
+            return None;
+        }
+        let own = match run {
+            [only] => self.chained_price(*only),
+            _ => self.best_split(run)?.price,
+        };
+        let (before, after) = (self.lines.flat_price(head), self.lines.flat_price(tail));
+        let price = Price {
+            filters: before.filters.saturating_add(own.filters).saturating_add(after.filters),
+            visits: before.visits + own.visits + after.visits,
+            gotos: own.gotos + 2,
+            chains: own.chains + 2,
+        };
+        Some((price, from, from + length))
+    }
+
+    /// The lines before the run flat, then the run, then the rest: two gotos besides the run's own.
+    fn peeled(&mut self, items: &[Item], from: usize, to: usize, rest: &Tail, levels: usize) -> Tail {
+        let own = (levels - 2).min(OWN_LEVELS);
+        let rest = self.build(items.get(to..).unwrap_or_default(), rest, levels - 2 - own);
+        let rest = self.build(items.get(from..to).unwrap_or_default(), &rest, own);
+        self.flat(items.get(..from).unwrap_or_default(), &rest)
+    }
+
+    /// Whether multiplying the line out costs more than asking its fields one after the other.
+    fn explodes(&self, item: Item) -> bool {
+        let flat = Price { filters: self.lines.product(item), visits: 1, ..Price::default() }.weight(self.lines.scale);
+        flat > self.lines.scale.small && self.chained_price(item).weight(self.lines.scale) < flat
+    }
+
+    /// A line's fields asked one after the other, those with one condition for nothing.
+    fn chained_price(&self, item: Item) -> Price {
+        let mut price = Price::default();
+        for (field, conds) in self.lines.open(item).filter(|(_, conds)| conds.len() > 1) {
+            let Some(classes) = classes(field, &[conds]) else { return Price::MOST };
+            price.filters += classes.list.len() as u64;
+            price.visits += classes.masks() as u64;
+            price.gotos += 1;
+            price.chains += 1;
+        }
+        price
+    }
+
+    fn asks(&self, item: Item, field: Field) -> bool {
+        self.lines.conds(item, field).is_some()
+    }
+}

@@ -1,0 +1,82 @@
+//! What a layout costs: the scale on which a pass weighs filters against lookups.
+
+/// The scale, in filters. A filter is paid for once (about 20,000 instructions to load, 2.4 KB), the rest by every packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// What a lookup is worth (about 800 instructions: performance.md 2.2).
+    pub visit: u64,
+    /// What a goto is worth (about 200).
+    pub goto: u64,
+    /// What a chain is worth: its last filter, and its place in the kernel's list of chains.
+    pub chain: u64,
+    /// Chains of this price stay as they are.
+    pub small: u64,
+    /// What a mask less in a chain is worth, at least.
+    pub mask: u64,
+    /// The same in a large chain: one filter in so many.
+    pub share: u64,
+    /// Filters, in percent of those that the rules need, that may be spent to save masks.
+    pub growth: u64,
+}
+
+impl Default for Scale {
+    /// A hundred filters for one lookup suit a box that sees more than some thousand packets between two changes of its
+    /// policy, and one that holds no more filters than it must.
+    fn default() -> Self {
+        Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 100, share: 20, growth: 100 }
+    }
+}
+
+impl Scale {
+    /// Every product is factored and every mask merged that can be: what tests hold the passes to.
+    pub const EAGER: Self = Self { visit: 0, goto: 0, chain: 0, small: 0, mask: 16, share: 20, growth: 100 };
+
+    /// A mask less is worth nothing: with a graph that was not optimised, what the rules become as they stand.
+    pub const PLAIN: Self = Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 0, share: 20, growth: 0 };
+}
+
+/// A small chain may grow by so many filters whatever the share: a few milliseconds.
+const GROWTH_FREE: u64 = 1_000;
+
+impl Scale {
+    /// The price below which a layout is worth taking in place of a simpler one.
+    #[must_use]
+    pub const fn worth(self, simple: u64) -> u64 {
+        if self.small == 0 { simple } else { simple - simple / 4 }
+    }
+
+    /// Filters that so many may become.
+    #[must_use]
+    pub const fn budget(self, filters: u64) -> u64 {
+        let share = filters.saturating_mul(self.growth) / 100;
+        let free = if self.growth == 0 { 0 } else { GROWTH_FREE };
+        filters.saturating_add(if share > free { share } else { free })
+    }
+}
+
+/// Filters, and what a packet pays in the worst case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Filters.
+    pub filters: u64,
+    /// Lookups: (chain, prio, mask).
+    pub visits: u64,
+    /// Gotos.
+    pub gotos: u64,
+    /// Chains.
+    pub chains: u64,
+}
+
+impl Price {
+    /// More than anything.
+    pub const MOST: Self = Self { filters: u64::MAX, visits: 0, gotos: 0, chains: 0 };
+
+    /// All of it on one scale, in filters.
+    #[must_use]
+    pub const fn weight(self, scale: Scale) -> u64 {
+        self.filters
+            .saturating_add(self.visits.saturating_mul(scale.visit))
+            .saturating_add(self.gotos.saturating_mul(scale.goto))
+            .saturating_add(self.chains.saturating_mul(scale.chain))
+    }
+}
