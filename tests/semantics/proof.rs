@@ -8,7 +8,7 @@ use ctpolicy::verify::{Budget, Failure, Meaning, Meanings, Mismatch, prove};
 
 use crate::rng::Rng;
 use crate::shrink::Case;
-use crate::{compile, known_gap, number, packets, policies, report};
+use crate::{compile_at, known_gap, number, packets, policies, report, scale};
 
 const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: true };
 
@@ -49,7 +49,8 @@ fn diagrams_say_what_the_evaluators_say() {
     for seed in first..first + number("CTPOLICY_SEMANTICS_CASES", 300) {
         let mut rng = Rng::new(seed);
         let policy = policies::policy(&mut rng);
-        let Some(program) = compile(&policy) else { continue };
+        let scale = scale(seed);
+        let Some(program) = compile_at(&policy, scale) else { continue };
         for block in 0..policy.attaches.len() {
             let mut meanings = Meanings::new(&policy, &program, block, BUDGET).unwrap();
             for _ in 0..40 {
@@ -60,7 +61,7 @@ fn diagrams_say_what_the_evaluators_say() {
                 let said = meanings.of(&packet);
                 if said != [Some(&meant), Some(&done)] {
                     let case = Case { policy: policy.clone(), block, packet };
-                    panic!("seed {seed}: {}", report(&case, &format!("{said:#?}\nbut\n{meant:#?}\n{done:#?}")));
+                    panic!("seed {seed}: {}", report(&case, scale, &format!("{said:#?}\nbut\n{meant:#?}\n{done:#?}")));
                 }
                 asked += 1;
                 possible += u32::from(meanings.is_possible(&policy, &policy.attaches[block], &packet));
@@ -77,11 +78,12 @@ fn random_policies_are_proven() {
     let cases = number("CTPOLICY_SEMANTICS_CASES", 300);
     for seed in first..first + cases {
         let policy = policies::policy(&mut Rng::new(seed));
-        let Some(program) = compile(&policy) else { continue };
+        let scale = scale(seed);
+        let Some(program) = compile_at(&policy, scale) else { continue };
         if let Some(mismatch) = new_mismatch(&policy, &program) {
             let case = Case { policy: policy.clone(), block: mismatch.block, packet: mismatch.packet };
             let text = format!("{:#?}\nbut\n{:#?}", mismatch.meant, mismatch.done);
-            panic!("seed {seed}: {}", report(&case, &text));
+            panic!("seed {seed}: {}", report(&case, scale, &text));
         }
     }
 }
