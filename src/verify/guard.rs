@@ -2,7 +2,7 @@
 
 use super::diagram::{FALSE, Full, Literal, NONE, Node, TRUE};
 use super::vars::Vars;
-use super::world::{World, literals, truth};
+use super::world::{World, truth};
 use crate::abi::{eth, ip_flags, ipproto};
 use crate::field::{Cond, Field};
 
@@ -125,10 +125,9 @@ impl Guard {
             (Field::InDev, _, values) => self.and(world.device(values)?),
             (Field::IpFlags, ..) => self.fragment(world, conds, facts)?,
             (_, [Cond::Bits { value, mask }], _) => {
-                let bits = field.row().bits;
-                self.literals.extend(literals(vars.field(field, bits - 1), bits, *value, *mask));
+                self.literals.extend(world.literals(field, None, *value, *mask)?);
             }
-            _ => self.and(world.field(field, conds)?),
+            _ => self.and(world.any(field, None, conds)?),
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! are one node of one store ([`diagram`]), so the comparison is that of two numbers; where they differ, a way on which they
 //! do is a packet that shows it.
 
+mod alphabet;
 mod commit;
 mod ct;
 pub mod diagram;
@@ -26,7 +27,7 @@ use crate::ir::packet::Packet;
 use crate::ir::policy::{Attach, Hook, Policy, State, StateSet};
 use diagram::{Diagram, FALSE, Full, Literal, NONE, Node, TRUE};
 use guard::{Facts, Guard};
-use vars::{Names, Vars, View};
+use vars::{NEIGHBOUR_TALK, Names, Vars, View};
 pub use world::Meaning;
 use world::World;
 
@@ -114,7 +115,7 @@ struct Pair<'a> {
 impl Pair<'_> {
     fn vars(&self) -> Vars {
         let mut names = Names::default();
-        names.of_policy(self.attach);
+        names.of_policy(self.attach, self.policy.nat_bits);
         names.of_program(self.attached, |filter| self.program.rules.get(filter.rule).map(|rule| rule.ident));
         Vars::new(&names)
     }
@@ -215,7 +216,7 @@ fn possible(world: &mut World, policy: &Policy, attach: &Attach) -> Result<Node,
     let mut node = TRUE;
     // Neighbour discovery and MLD are invalid in every zone (kernel-facts 2.2).
     let facts = Facts { ethertype: Some(eth::P_IPV6), proto: Some(ipproto::ICMPV6.into()), whole: true };
-    let types: Vec<Cond> = (130..=136).chain([143]).map(|kind| Cond::exact(Field::IcmpType, kind)).collect();
+    let types: Vec<Cond> = NEIGHBOUR_TALK.map(|kind| Cond::exact(Field::IcmpType, kind)).to_vec();
     let mut talk = Guard::default();
     talk.literals(world.vars.ethertypes.literals(eth::P_IPV6.into()));
     talk.literals(world.vars.protos.literals(ipproto::ICMPV6.into()));
@@ -248,9 +249,11 @@ impl World {
     fn split(&self) -> Option<u32> {
         let counts = self.diagram.counts();
         let addresses = [Field::Ipv4Dst, Field::Ipv4Src, Field::Ipv6Dst, Field::Ipv6Src];
-        let high =
-            (1..=24).flat_map(|from_top| addresses.map(|field| self.vars.field(field, field.row().bits - from_top)));
+        let mut high = (0..24).flat_map(|at| {
+            let places = addresses.map(|field| self.vars.field(field).filter(|(alphabet, _)| at < alphabet.width()));
+            places.into_iter().flatten().map(move |(_, base)| base + at)
+        });
         let many = |level: &u32| counts.get(level).is_some_and(|count| *count >= 16);
-        high.into_iter().find(many).or_else(|| counts.keys().next().copied())
+        high.find(many).or_else(|| counts.keys().next().copied())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::commit::{Case, Sets};
 use super::diagram::{FALSE, Full, NONE, Node, TRUE};
 use super::guard::{Facts, Guard, keeps_whole, only};
-use super::vars::View;
+use super::vars::{NEIGHBOUR_TALK, View};
 use super::world::{Effect, Meaning, World};
 use crate::abi::{eth, ipproto};
 use crate::field::{Cond, Field};
@@ -215,7 +215,7 @@ impl Rules<'_> {
             alts.filter_map(|alt| alt.vlan.as_ref()).flatten().copied().collect();
         let ids: Vec<Cond> = ids.into_iter().map(|id| Cond::exact(Field::VlanId, id.into())).collect();
         let talk = neighbour_talk(self.world)?;
-        let named = self.world.field(Field::VlanId, &ids)?;
+        let named = self.world.any(Field::VlanId, None, &ids)?;
         let tag = self.world.diagram.node(super::vars::Vars::TAG, TRUE, named)?;
         let implicit = self.world.diagram.and(tag, talk)?;
         let accepted = self.outcome(Fate::Accept, Origin::Implicit, &Context::default(), false)?;
@@ -420,7 +420,7 @@ impl Rules<'_> {
 /// [`Full`]
 pub fn neighbour_talk(world: &mut World) -> Result<Node, Full> {
     let mut guard = Guard::default();
-    let types: Vec<Cond> = (130..=136).chain([143]).map(|kind| Cond::exact(Field::IcmpType, kind)).collect();
+    let types: Vec<Cond> = NEIGHBOUR_TALK.map(|kind| Cond::exact(Field::IcmpType, kind)).to_vec();
     let facts = Facts { ethertype: Some(eth::P_IPV6), proto: Some(ipproto::ICMPV6.into()), whole: false };
     guard.literals(world.vars.ethertypes.literals(eth::P_IPV6.into()));
     guard.literals(world.vars.protos.literals(ipproto::ICMPV6.into()));

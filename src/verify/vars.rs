@@ -1,20 +1,22 @@
 //! The variables of a packet, in their order.
 //!
 //! First what splits packets into kinds (tag, ethertype, IP protocol, fragment), then the header's bits in the order of
-//! [`Field`], each from the highest down, then what conntrack says of it, last the budgets exceeded. So a list of rules that
+//! [`Field`] (as letters: see [`Alphabet`]), then what conntrack says of it, last the budgets exceeded. So a list of rules that
 //! act by state is one diagram of headers, with small diagrams of states in place of its leaves.
 //! Ethertypes, IP protocols and devices are compared as wholes only, so they are numbered: one number for each that policy
 //! or Program names, all others are one ("other").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::alphabet::Alphabet;
 use super::diagram::Literal;
 use crate::abi::{eth, ipproto};
 use crate::emit::program::{Action, Attached, Ct, Filter};
 use crate::field::table::FIELDS;
+use crate::field::value::prefixes;
 use crate::field::{Cond, Field};
 use crate::ir::packet::device_value;
-use crate::ir::policy::{Attach, Link, State};
+use crate::ir::policy::{Attach, Link, NatBits, State};
 
 /// Which lookup in conntrack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,11 +111,22 @@ pub struct Names {
     devices: BTreeSet<u128>,
     zones: BTreeSet<u16>,
     limits: BTreeSet<u32>,
+    asked: BTreeMap<Field, BTreeSet<(u128, u128)>>,
 }
 
+/// ICMPv6 types that hold the link together: neighbour discovery and MLD.
+pub const NEIGHBOUR_TALK: [u128; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
+
 impl Names {
-    /// Adds what a policy names.
-    pub fn of_policy(&mut self, attach: &Attach) {
+    /// Adds what a policy names, and what its meaning asks besides.
+    pub fn of_policy(&mut self, attach: &Attach, nat_bits: NatBits) {
+        for kind in NEIGHBOUR_TALK {
+            self.cond(Field::IcmpType, Cond::exact(Field::IcmpType, kind));
+        }
+        for mask in [nat_bits.snat, nat_bits.dnat, nat_bits.both()].map(u128::from) {
+            self.cond(Field::CtMark, Cond::Bits { value: 0, mask });
+            self.cond(Field::CtMark, Cond::Bits { value: mask, mask });
+        }
         self.zones.extend(&attach.passes);
         for rule in attach.prefilter.iter().chain(&attach.rules) {
             self.zones.extend(
@@ -122,7 +135,13 @@ impl Names {
             if rule.actions.limit.is_some() {
                 self.limits.insert(rule.info.ident);
             }
+            for (field, conds) in [(Field::CtMark, &rule.mark), (Field::CtLabel, &rule.label)] {
+                conds.iter().flatten().for_each(|cond| self.cond(field, *cond));
+            }
             for alt in &rule.alts {
+                for id in alt.vlan.iter().flatten() {
+                    self.cond(Field::VlanId, Cond::exact(Field::VlanId, (*id).into()));
+                }
                 if let Link::Ether(other) = alt.link {
                     self.ethertypes.insert(other.into());
                 }
@@ -156,21 +175,24 @@ impl Names {
     }
 
     fn cond(&mut self, field: Field, cond: Cond) {
-        let Cond::Bits { value, .. } = cond else { return };
-        match field {
-            Field::VlanEthType => self.ethertypes.insert(value),
-            Field::IpProto => self.protos.insert(value),
-            Field::InDev => self.devices.insert(value),
-            _ => false,
+        let parts = match cond {
+            Cond::Bits { value, mask } => vec![(value, mask)],
+            Cond::Range { lo, hi } => prefixes(lo.into(), hi.into(), field.row().bits),
         };
+        match field {
+            Field::VlanEthType => self.ethertypes.extend(parts.iter().map(|(value, _)| value)),
+            Field::IpProto => self.protos.extend(parts.iter().map(|(value, _)| value)),
+            Field::InDev => self.devices.extend(parts.iter().map(|(value, _)| value)),
+            _ => self.asked.entry(field).or_default().extend(parts),
+        }
+    }
+
+    fn alphabet(&self, field: Field) -> Alphabet {
+        let nothing = BTreeSet::new();
+        Alphabet::new(field.row().bits, self.asked.get(&field).unwrap_or(&nothing))
     }
 }
 
-/// Bits of a view behind its state: translated, mark, label.
-const TRANSLATED: u32 = 0;
-const MARK: u32 = 1;
-const LABEL: u32 = MARK + 32;
-const VIEW_BITS: u32 = LABEL + 128;
 /// Bits of a state.
 const STATE_BITS: u32 = 3;
 
@@ -185,9 +207,12 @@ pub struct Vars {
     pub devices: Symbols,
     zones: Vec<u16>,
     limits: Vec<u32>,
-    fields: Vec<u32>,
+    /// Alphabet and first variable of each field; those of marks and labels are the same for all views.
+    fields: Vec<(Alphabet, u32)>,
     states: u32,
     views: u32,
+    /// Variables of a view behind its state: translated, mark, label.
+    view_width: u32,
     budgets: u32,
 }
 
@@ -206,17 +231,20 @@ impl Vars {
         let views = 1 + 2 * u32::try_from(zones.len()).unwrap_or_default();
         let devices = Symbols::new(protos.end() + 2, &[], &names.devices);
         let mut next = devices.end();
-        let fields = FIELDS.iter().map(|row| {
-            let base = next;
-            next += u32::from(row.bits);
-            base
-        });
-        let fields = fields.collect();
+        let mut shown = 1;
+        let mut fields = Vec::with_capacity(FIELDS.len());
+        for row in &FIELDS {
+            let alphabet = names.alphabet(row.field);
+            let at = if matches!(row.field, Field::CtMark | Field::CtLabel) { &mut shown } else { &mut next };
+            let base = *at;
+            *at += alphabet.width();
+            fields.push((alphabet, base));
+        }
         let states = next;
         next += views * STATE_BITS;
         let limits = names.limits.iter().copied().collect();
-        let budgets = next + views * VIEW_BITS;
-        Self { ethertypes, protos, devices, zones, limits, fields, states, views: next, budgets }
+        let budgets = next + views * shown;
+        Self { ethertypes, protos, devices, zones, limits, fields, states, views: next, view_width: shown, budgets }
     }
 
     /// Whether the packet is a piece of a datagram; the next level says, of pieces, whether it is the first.
@@ -225,11 +253,10 @@ impl Vars {
         self.protos.end()
     }
 
-    /// Level of a bit of a header field, 0 being the lowest bit.
+    /// Alphabet and first variable of a header field.
     #[must_use]
-    pub fn field(&self, field: Field, bit: u8) -> u32 {
-        let base = self.fields.get(field as usize).copied().unwrap_or_default();
-        base + u32::from(field.row().bits - 1 - bit)
+    pub fn field(&self, field: Field) -> Option<(&Alphabet, u32)> {
+        self.fields.get(field as usize).map(|(alphabet, base)| (alphabet, *base))
     }
 
     /// Zones named.
@@ -247,14 +274,21 @@ impl Vars {
     /// Level of "a translation is on record".
     #[must_use]
     pub fn translated(&self, view: View) -> u32 {
-        self.views + self.number(view) * VIEW_BITS + TRANSLATED
+        self.views + self.number(view) * self.view_width
     }
 
-    /// Level of a bit of a view's mark (`CtMark`) or label, 0 being the lowest bit.
+    /// Alphabet and first variable of a view's mark (`CtMark`) or label.
     #[must_use]
-    pub fn info(&self, view: View, field: Field, bit: u8) -> u32 {
-        let base = if field == Field::CtMark { MARK } else { LABEL };
-        self.views + self.number(view) * VIEW_BITS + base + u32::from(field.row().bits - 1 - bit)
+    pub fn info(&self, view: View, field: Field) -> Option<(&Alphabet, u32)> {
+        let (alphabet, base) = self.field(field)?;
+        Some((alphabet, self.translated(view) + base))
+    }
+
+    /// All levels of a view but those of its state.
+    #[must_use]
+    pub fn infos(&self, view: View) -> std::ops::Range<u32> {
+        let first = self.translated(view);
+        first..first + self.view_width
     }
 
     /// Level of "the packet exceeds this rule's budget".

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::alphabet::Alphabet;
 use super::diagram::Literal;
 use super::vars::{Symbols, Vars, View, states_of};
 use crate::abi::{eth, ipproto};
@@ -34,10 +35,8 @@ pub fn packet(vars: &Vars, way: &[Literal], attach: &Attach) -> Packet {
     let mut packet = Packet::new(ethertype, &device(vars, &way, attach), &[]);
     let field = |field: Field| {
         let plain = PLAIN.iter().find(|(known, _)| *known == field).map_or(0, |(_, value)| *value);
-        (0..field.row().bits).rev().fold(0, |value, bit| {
-            let given = way.get(&vars.field(field, bit)).copied();
-            value << 1 | u128::from(given.unwrap_or(plain >> bit & 1 == 1))
-        })
+        let value = |(alphabet, base): (&Alphabet, u32)| alphabet.value(base, plain, |level| way.get(&level).copied());
+        vars.field(field).map_or(plain, value)
     };
     if set(Vars::TAG) {
         packet.vlan = u16::try_from(field(Field::VlanId)).ok();
@@ -111,9 +110,7 @@ fn device(vars: &Vars, way: &BTreeMap<u32, bool>, attach: &Attach) -> String {
 /// Whether the way asks anything of this view.
 fn asked(vars: &Vars, view: View, way: &BTreeMap<u32, bool>) -> bool {
     let state = vars.state(view);
-    let info = vars.translated(view);
-    way.range(state..state + 3).next().is_some()
-        || way.range(info..=vars.info(view, Field::CtLabel, 0)).next().is_some()
+    way.range(state..state + 3).chain(way.range(vars.infos(view))).next().is_some()
 }
 
 fn view(vars: &Vars, view: View, way: &BTreeMap<u32, bool>) -> CtView {
@@ -122,7 +119,8 @@ fn view(vars: &Vars, view: View, way: &BTreeMap<u32, bool>) -> CtView {
     let number = (base..base + 3).fold(0, |number, level| number << 1 | usize::from(set(level)));
     let state = states_of(view).get(number).copied().unwrap_or(State::Invalid);
     let bits = |field: Field| {
-        (0..field.row().bits).rev().fold(0, |value, bit| value << 1 | u128::from(set(vars.info(view, field, bit))))
+        let value = |(alphabet, base): (&Alphabet, u32)| alphabet.value(base, 0, |level| way.get(&level).copied());
+        vars.info(view, field).map_or(0, value)
     };
     if matches!(state, State::Invalid | State::Untracked) {
         return CtView { state, ..CtView::UNTRACKED };
@@ -147,17 +145,17 @@ pub fn way(vars: &Vars, packet: &Packet) -> BTreeSet<u32> {
     set.extend(packet.fragment.filter(|piece| *piece == Fragment::First).map(|_| vars.fragment() + 1));
     let ids = packet.vlan.map(|id| (Field::VlanId, u128::from(id)));
     for (field, value) in packet.fields.iter().map(|(field, value)| (*field, *value)).chain(ids) {
-        let bits = (0..field.row().bits).filter(|bit| value >> bit & 1 == 1);
-        set.extend(bits.map(|bit| vars.field(field, bit)));
+        let place = vars.field(field).filter(|_| field != Field::IpProto);
+        set.extend(place.into_iter().flat_map(|(alphabet, base)| alphabet.set(base, value)));
     }
     let mut view = |which: View, seen: CtView| {
         let number = states_of(which).iter().position(|state| *state == seen.state).unwrap_or_default();
         set.extend((0..3).filter(|at| number >> (2 - at) & 1 == 1).map(|at| vars.state(which) + at));
         set.extend(seen.translated.then(|| vars.translated(which)));
-        let mark = (0..32).filter(|bit| seen.mark >> bit & 1 == 1);
-        set.extend(mark.map(|bit| vars.info(which, Field::CtMark, bit)));
-        let label = (0..128).filter(|bit| seen.label >> bit & 1 == 1);
-        set.extend(label.map(|bit| vars.info(which, Field::CtLabel, bit)));
+        for (field, value) in [(Field::CtMark, seen.mark.into()), (Field::CtLabel, seen.label)] {
+            let place = vars.info(which, field);
+            set.extend(place.into_iter().flat_map(|(alphabet, base)| alphabet.set(base, value)));
+        }
     };
     view(View::Carried, packet.carried.unwrap_or(CtView::UNTRACKED));
     for zone in vars.zones() {

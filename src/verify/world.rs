@@ -44,7 +44,7 @@ pub struct World {
     meanings: Vec<Meaning>,
     leaves: HashMap<Meaning, Leaf>,
     effects: HashMap<Effect, u32>,
-    conds: HashMap<(u32, u8, Vec<Cond>), Node>,
+    conds: HashMap<(Field, Option<View>, Vec<Cond>), Node>,
 }
 
 impl World {
@@ -85,42 +85,51 @@ impl World {
         })
     }
 
-    /// A list of conditions: any of these, on the variables from this level on.
-    pub fn any(&mut self, base: u32, bits: u8, conds: &[Cond]) -> Result<Node, Full> {
-        if let Some(node) = self.conds.get(&(base, bits, conds.to_vec())) {
+    /// The literals of a field's value under a mask; of what a view shows, for marks and labels.
+    ///
+    /// # Errors
+    /// [`Full`] for what was not named when the variables were made, which is a mistake of ours: there is no proof then.
+    pub fn literals(&self, field: Field, view: Option<View>, value: u128, mask: u128) -> Result<Vec<Literal>, Full> {
+        let place = view.map_or_else(|| self.vars.field(field), |view| self.vars.info(view, field));
+        place.and_then(|(alphabet, base)| alphabet.literals(base, value, mask)).ok_or(Full)
+    }
+
+    /// A field satisfies one of these conditions.
+    ///
+    /// # Errors
+    /// [`Full`], as of all that makes nodes.
+    pub fn any(&mut self, field: Field, view: Option<View>, conds: &[Cond]) -> Result<Node, Full> {
+        if let Some(node) = self.conds.get(&(field, view, conds.to_vec())) {
             return Ok(*node);
         }
         let node = match conds {
             [] => FALSE,
-            [Cond::Bits { value, mask }] => self.diagram.cube(&literals(base, bits, *value, *mask), TRUE, FALSE)?,
+            [Cond::Bits { value, mask }] => {
+                let literals = self.literals(field, view, *value, *mask)?;
+                self.diagram.cube(&literals, TRUE, FALSE)?
+            }
             [Cond::Range { lo, hi }] => {
                 let mut node = FALSE;
-                for (value, mask) in prefixes((*lo).into(), (*hi).into(), bits) {
-                    let part = self.diagram.cube(&literals(base, bits, value, mask), TRUE, FALSE)?;
+                for (value, mask) in prefixes((*lo).into(), (*hi).into(), field.row().bits) {
+                    let literals = self.literals(field, view, value, mask)?;
+                    let part = self.diagram.cube(&literals, TRUE, FALSE)?;
                     node = self.diagram.or(part, node)?;
                 }
                 node
             }
             _ => {
                 let (first, second) = conds.split_at(conds.len() / 2);
-                let (first, second) = (self.any(base, bits, first)?, self.any(base, bits, second)?);
-                return self.diagram.or(first, second);
+                let (first, second) = (self.any(field, view, first)?, self.any(field, view, second)?);
+                self.diagram.or(first, second)?
             }
         };
-        self.conds.insert((base, bits, conds.to_vec()), node);
+        self.conds.insert((field, view, conds.to_vec()), node);
         Ok(node)
-    }
-
-    /// A header field satisfies one of these.
-    pub fn field(&mut self, field: Field, conds: &[Cond]) -> Result<Node, Full> {
-        let bits = field.row().bits;
-        self.any(self.vars.field(field, bits - 1), bits, conds)
     }
 
     /// The mark (`CtMark`) or label that a view shows satisfies one of these. Where there is no connection, it is 0.
     pub fn info(&mut self, view: View, field: Field, conds: &[Cond]) -> Result<Node, Full> {
-        let bits = field.row().bits;
-        let shown = self.any(self.vars.info(view, field, bits - 1), bits, conds)?;
+        let shown = self.any(field, Some(view), conds)?;
         let zero = truth(conds.iter().any(|cond| cond.matches(0)));
         let nothing = self.states(view, StateSet::of(&[State::Untracked, State::Invalid]))?;
         self.diagram.ite(nothing, zero, shown)
@@ -205,11 +214,4 @@ fn intern(leaves: &mut HashMap<Meaning, Leaf>, meanings: &mut Vec<Meaning>, mean
 #[must_use]
 pub fn truth(holds: bool) -> Node {
     if holds { TRUE } else { FALSE }
-}
-
-/// The literals of `value` under `mask` in a field whose highest bit has this level.
-#[must_use]
-pub fn literals(base: u32, bits: u8, value: u128, mask: u128) -> Vec<Literal> {
-    let bits = (0..bits).rev().zip(base..);
-    bits.filter(|(bit, _)| mask >> bit & 1 == 1).map(|(bit, level)| (level, value >> bit & 1 == 1)).collect()
 }
