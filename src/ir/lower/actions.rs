@@ -30,7 +30,8 @@ pub(super) struct Manner {
     /// Give the rule's own translations to the commits.
     translate: bool,
     /// The first packet of a related connection, or an ICMP error in the original direction: what is on record must be
-    /// applied by the commit (kernel-facts 2.2: `ct nat` alone leaves it untranslated).
+    /// applied by the commit (kernel-facts 2.2: `ct nat` alone leaves it untranslated). In policies of several passes it
+    /// is never left to the rule: `settle` does it.
     related: bool,
     /// Attach the rule's helper: to a connection's very first packet only; a related connection is not what it speaks of.
     helper: bool,
@@ -72,7 +73,7 @@ pub(super) enum Related {
 
 /// An address that no rule translates to: the kernel wants one, and ignores it where a translation is on record
 /// (kernel-facts 2.3). 192.0.0.8 is the IPv4 dummy address (RFC 7600), 100::1 lies in the discard prefix (RFC 6666).
-fn dummy(v6: bool) -> CtNat {
+pub(super) fn dummy(v6: bool) -> CtNat {
     let addr = if v6 {
         let discard = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
         NatAddr::V6(discard, discard)
@@ -92,7 +93,7 @@ impl Lowering<'_> {
         let remark = rule.actions.set_mark.is_some() || rule.actions.set_label.is_some() || rule.actions.force;
         let mut manner = Manner::new(facts.state(rule.pass), remark, self.record_matters(Some(rule), rule.pass));
         if rule.verdict == Verdict::AllowStateless {
-            manner = Manner { commit: false, translate: false, related: false, ..manner };
+            manner = Manner { commit: false, translate: false, ..manner };
         } else if rule.actions.nat.is_empty() {
             manner.translate = false;
         }
@@ -117,7 +118,7 @@ impl Lowering<'_> {
     fn record_matters(&self, rule: Option<&Rule>, pass: usize) -> bool {
         let zone = self.zone(pass);
         let brings = rule.is_some_and(|rule| rule.actions.nat.iter().any(|(nat_zone, _)| *nat_zone == zone));
-        self.translates(zone) && !brings
+        self.translates(zone) && !brings && !self.several()
     }
 
     /// What a rule's line does.
@@ -185,7 +186,7 @@ impl Lowering<'_> {
         let own = self.zone(pass);
         let stateless = rule.is_some_and(|rule| rule.verdict == Verdict::AllowStateless);
         let mut zones: Vec<u16> = Vec::new();
-        if manner.commit {
+        if manner.commit || related == Related::Translated {
             zones.push(own);
         }
         if manner.others
@@ -193,22 +194,25 @@ impl Lowering<'_> {
         {
             let nat_zones = rule.actions.nat.iter().map(|(zone, _)| *zone);
             let named = nat_zones.chain(rule.actions.commit_zones.iter().copied());
+            let named = named.filter(|zone| !self.begun(*zone, facts));
             zones.extend(named.filter(|zone| !stateless || *zone != own));
         }
         // `allow stateless` commits in the zones that it names, in no other: what was set for those is stored.
         zones.extend(pending.iter().map(|set| set.zone).filter(|_| !stateless));
-        let mut ordered: Vec<u16> = self.attach.passes.iter().copied().filter(|zone| zones.contains(zone)).collect();
-        for zone in zones {
-            if !ordered.contains(&zone) {
-                ordered.push(zone);
-            }
-        }
+        let helpers = (0..self.attach.passes.len()).filter(|pass| !stateless && self.helper_translated(facts, *pass));
+        zones.extend(helpers.map(|pass| self.zone(pass)));
         let v6 = facts.frame.is_ip6();
-        ordered
+        // There is nothing to confirm behind an ICMP error.
+        let error = facts.icmp == Some(true);
+        let idle = |commit: &Commit| {
+            let plain = commit.mark.is_none() && commit.label.is_none() && !commit.force && commit.nat.is_none();
+            error && plain && self.attach.passes.contains(&commit.zone)
+        };
+        self.in_order(&zones, facts)
             .into_iter()
             .map(|zone| {
                 let mut commit = Commit { zone, force: false, mark: None, label: None, nat: None, helper: None };
-                for set in pending.iter().filter(|set| set.zone == zone) {
+                for set in pending.iter().filter(|set| set.zone == zone && !(stateless && zone == own)) {
                     commit.mark = merge(commit.mark, set.mark);
                     commit.label = merge_label(commit.label, set.label);
                 }
@@ -220,7 +224,7 @@ impl Lowering<'_> {
                     commit.helper =
                         helper.map(|helper| CtHelper { name: helper.name.clone(), v6, proto: helper.proto });
                 }
-                let nat = rule.filter(|_| manner.translate).and_then(|rule| {
+                let nat = rule.filter(|_| manner.translate && !self.begun(zone, facts)).and_then(|rule| {
                     rule.actions.nat.iter().find(|(nat_zone, _)| *nat_zone == zone).map(|(_, nat)| nat)
                 });
                 if let Some(nat) = nat {
@@ -230,12 +234,56 @@ impl Lowering<'_> {
                         let bit = if nat.side == NatSide::Source { bits.snat } else { bits.dnat };
                         commit.mark = merge(commit.mark, Some((bit, bit)));
                     }
-                } else if related == Related::Translated && zone == own {
+                } else if (related == Related::Translated && zone == own) || self.helper_zone(zone, facts) {
                     commit.nat = Some(dummy(v6));
                 }
                 commit
             })
+            .filter(|commit| !idle(commit))
             .collect()
+    }
+
+    /// Zones to commit in, in the order of commits: those that know the connection, as they were passed; then the others
+    /// of the policy, then those that are no pass. What was done between passes is left out, and what cannot be done
+    /// behind them: an ICMP error stores nothing once another zone may have translated it.
+    fn in_order(&self, zones: &[u16], facts: &Facts) -> Vec<u16> {
+        let knows = |pass: usize| match facts.state(pass) {
+            Some(State::Established | State::EstablishedReply) => true,
+            Some(State::RelatedReply) => self.translates(self.zone(pass)),
+            Some(State::Related) => facts.icmp == Some(true) && self.translates(self.zone(pass)),
+            _ => false,
+        };
+        let gone = |pass: usize| {
+            let error = facts.state(pass) == Some(State::RelatedReply)
+                || (facts.state(pass) == Some(State::Related) && facts.icmp == Some(true));
+            facts.settled.contains(&pass) || (error && self.overtaken(facts, pass))
+        };
+        let mut ordered: Vec<u16> = Vec::new();
+        let known = facts.visits.iter().copied().filter(|pass| knows(*pass));
+        for pass in known {
+            let zone = self.zone(pass);
+            // A zone's last pass is what counts.
+            ordered.retain(|other| *other != zone);
+            ordered.push(zone);
+        }
+        for zone in self.attach.passes.iter().chain(zones) {
+            if !ordered.contains(zone) {
+                ordered.push(*zone);
+            }
+        }
+        let passed = |zone: u16| self.attach.passes.iter().position(|pass| *pass == zone);
+        ordered.retain(|zone| zones.contains(zone) && !passed(*zone).is_some_and(gone));
+        ordered
+    }
+
+    /// Whether this zone is one of the policy's, and knows the connection already.
+    fn begun(&self, zone: u16, facts: &Facts) -> bool {
+        let state = self.attach.passes.iter().position(|pass| *pass == zone).and_then(|pass| facts.state(pass));
+        matches!(state, Some(State::Established | State::EstablishedReply))
+    }
+
+    fn helper_zone(&self, zone: u16, facts: &Facts) -> bool {
+        self.attach.passes.iter().position(|pass| *pass == zone).is_some_and(|pass| self.helper_translated(facts, pass))
     }
 
     /// The packets, among those of a rule or default that acts in this manner, whose translation on record the commit
@@ -248,12 +296,12 @@ impl Lowering<'_> {
         facts: &Facts,
         pass: usize,
     ) -> Vec<Vec<(Field, Vec<Cond>)>> {
-        if !(manner.related && manner.commit) {
+        if !manner.related {
             return Vec::new();
         }
         let icmp = if facts.frame.is_ip6() { ipproto::ICMPV6 } else { ipproto::ICMP };
         let mut out = vec![vec![(Field::IpProto, vec![Cond::exact(Field::IpProto, u128::from(icmp))])]];
-        if self.policy.nat_bits_used && facts.shown == Some(pass) {
+        if manner.commit && self.policy.nat_bits_used && facts.shown == Some(pass) {
             let bits = self.policy.nat_bits;
             for bit in [bits.snat, bits.dnat].map(u128::from) {
                 out.push(vec![(Field::CtMark, vec![Cond::Bits { value: bit, mask: bit }])]);
@@ -264,7 +312,7 @@ impl Lowering<'_> {
 }
 
 /// First one assignment under its mask, then another.
-fn merge(first: Option<(u32, u32)>, then: Option<(u32, u32)>) -> Option<(u32, u32)> {
+pub(super) fn merge(first: Option<(u32, u32)>, then: Option<(u32, u32)>) -> Option<(u32, u32)> {
     match (first, then) {
         (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
         (set, None) | (None, set) => set,
@@ -272,7 +320,7 @@ fn merge(first: Option<(u32, u32)>, then: Option<(u32, u32)>) -> Option<(u32, u3
 }
 
 /// The same for labels.
-fn merge_label(first: Option<(u128, u128)>, then: Option<(u128, u128)>) -> Option<(u128, u128)> {
+pub(super) fn merge_label(first: Option<(u128, u128)>, then: Option<(u128, u128)>) -> Option<(u128, u128)> {
     match (first, then) {
         (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
         (set, None) | (None, set) => set,

@@ -16,6 +16,7 @@ mod actions;
 mod facts;
 mod list;
 mod passes;
+mod settle;
 
 use crate::abi::{eth, ipproto};
 use crate::emit::program::{Role, RuleRef};
