@@ -1,12 +1,10 @@
 //! What an allowed or dropped packet goes through: limit, mirror, commits, clear, and the end.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use crate::abi::ipproto;
-use crate::emit::program::{Commit, Control, Ct, CtHelper, CtNat, NatAddr, Police};
+use crate::emit::program::{Control, Ct, Police};
 use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Step, Tail};
-use crate::ir::policy::{Nat, NatSide, Rule, State, Verdict};
+use crate::ir::policy::{Rule, State, Verdict};
 
 use super::Lowering;
 use super::facts::Facts;
@@ -24,17 +22,17 @@ pub(super) struct Pending {
 #[expect(clippy::struct_excessive_bools, reason = "five independent facts, each named by its use")]
 pub(super) struct Manner {
     /// Commit in the rule's own zone.
-    commit: bool,
+    pub commit: bool,
     /// Commit in the other zones it names, too.
-    others: bool,
+    pub others: bool,
     /// Give the rule's own translations to the commits.
-    translate: bool,
+    pub translate: bool,
     /// The first packet of a related connection, or an ICMP error in the original direction: what is on record must be
     /// applied by the commit (kernel-facts 2.2: `ct nat` alone leaves it untranslated). In policies of several passes it
     /// is never left to the rule: `settle` does it.
-    related: bool,
+    pub related: bool,
     /// Attach the rule's helper: to a connection's very first packet only; a related connection is not what it speaks of.
-    helper: bool,
+    pub helper: bool,
 }
 
 impl Manner {
@@ -56,10 +54,16 @@ impl Manner {
 
 /// Who allows: a rule or (`None`) the default, its pass, and how it acts.
 #[derive(Clone, Copy)]
-struct Allowing<'r> {
-    rule: Option<&'r Rule>,
-    pass: usize,
-    manner: Manner,
+pub(super) struct Allowing<'r> {
+    pub rule: Option<&'r Rule>,
+    pub pass: usize,
+    pub manner: Manner,
+}
+
+impl Allowing<'_> {
+    pub fn stateless(&self) -> bool {
+        self.rule.is_some_and(|rule| rule.verdict == Verdict::AllowStateless)
+    }
 }
 
 /// Which related packets a tail is for.
@@ -69,19 +73,6 @@ pub(super) enum Related {
     Any,
     /// Those whose translation on record must be applied.
     Translated,
-}
-
-/// An address that no rule translates to: the kernel wants one, and ignores it where a translation is on record
-/// (kernel-facts 2.3). 192.0.0.8 is the IPv4 dummy address (RFC 7600), 100::1 lies in the discard prefix (RFC 6666).
-pub(super) fn dummy(v6: bool) -> CtNat {
-    let addr = if v6 {
-        let discard = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
-        NatAddr::V6(discard, discard)
-    } else {
-        let dummy = Ipv4Addr::new(192, 0, 0, 8);
-        NatAddr::V4(dummy, dummy)
-    };
-    CtNat { side: NatSide::Source, addr, ports: None }
 }
 
 impl Lowering<'_> {
@@ -180,112 +171,6 @@ impl Lowering<'_> {
         self.default_tail_for(facts, pending, Related::Any)
     }
 
-    /// All commits of a packet that is allowed, in the order of the passes, then of the other zones as written.
-    fn commits(&self, who: Allowing<'_>, facts: &Facts, pending: &[Pending], related: Related) -> Vec<Commit> {
-        let Allowing { rule, pass, manner } = who;
-        let own = self.zone(pass);
-        let stateless = rule.is_some_and(|rule| rule.verdict == Verdict::AllowStateless);
-        let mut zones: Vec<u16> = Vec::new();
-        if manner.commit || related == Related::Translated {
-            zones.push(own);
-        }
-        if manner.others
-            && let Some(rule) = rule
-        {
-            let nat_zones = rule.actions.nat.iter().map(|(zone, _)| *zone);
-            let named = nat_zones.chain(rule.actions.commit_zones.iter().copied());
-            let named = named.filter(|zone| !self.begun(*zone, facts));
-            zones.extend(named.filter(|zone| !stateless || *zone != own));
-        }
-        // `allow stateless` commits in the zones that it names, in no other: what was set for those is stored.
-        zones.extend(pending.iter().map(|set| set.zone).filter(|_| !stateless));
-        let helpers = (0..self.attach.passes.len()).filter(|pass| !stateless && self.helper_translated(facts, *pass));
-        zones.extend(helpers.map(|pass| self.zone(pass)));
-        let v6 = facts.frame.is_ip6();
-        // There is nothing to confirm behind an ICMP error.
-        let error = facts.icmp == Some(true);
-        let idle = |commit: &Commit| {
-            let plain = commit.mark.is_none() && commit.label.is_none() && !commit.force && commit.nat.is_none();
-            error && plain && self.attach.passes.contains(&commit.zone)
-        };
-        self.in_order(&zones, facts)
-            .into_iter()
-            .map(|zone| {
-                let mut commit = Commit { zone, force: false, mark: None, label: None, nat: None, helper: None };
-                for set in pending.iter().filter(|set| set.zone == zone && !(stateless && zone == own)) {
-                    commit.mark = merge(commit.mark, set.mark);
-                    commit.label = merge_label(commit.label, set.label);
-                }
-                if let Some(rule) = rule.filter(|_| zone == own && manner.commit) {
-                    commit.mark = merge(commit.mark, rule.actions.set_mark);
-                    commit.label = merge_label(commit.label, rule.actions.set_label);
-                    commit.force = rule.actions.force;
-                    let helper = rule.actions.helper.as_ref().filter(|_| manner.helper);
-                    commit.helper =
-                        helper.map(|helper| CtHelper { name: helper.name.clone(), v6, proto: helper.proto });
-                }
-                let nat = rule.filter(|_| manner.translate && !self.begun(zone, facts)).and_then(|rule| {
-                    rule.actions.nat.iter().find(|(nat_zone, _)| *nat_zone == zone).map(|(_, nat)| nat)
-                });
-                if let Some(nat) = nat {
-                    commit.nat = ct_nat(nat, v6);
-                    if self.policy.nat_bits_used {
-                        let bits = self.policy.nat_bits;
-                        let bit = if nat.side == NatSide::Source { bits.snat } else { bits.dnat };
-                        commit.mark = merge(commit.mark, Some((bit, bit)));
-                    }
-                } else if (related == Related::Translated && zone == own) || self.helper_zone(zone, facts) {
-                    commit.nat = Some(dummy(v6));
-                }
-                commit
-            })
-            .filter(|commit| !idle(commit))
-            .collect()
-    }
-
-    /// Zones to commit in, in the order of commits: those that know the connection, as they were passed; then the others
-    /// of the policy, then those that are no pass. What was done between passes is left out, and what cannot be done
-    /// behind them: an ICMP error stores nothing once another zone may have translated it.
-    fn in_order(&self, zones: &[u16], facts: &Facts) -> Vec<u16> {
-        let knows = |pass: usize| match facts.state(pass) {
-            Some(State::Established | State::EstablishedReply) => true,
-            Some(State::RelatedReply) => self.translates(self.zone(pass)),
-            Some(State::Related) => facts.icmp == Some(true) && self.translates(self.zone(pass)),
-            _ => false,
-        };
-        let gone = |pass: usize| {
-            let error = facts.state(pass) == Some(State::RelatedReply)
-                || (facts.state(pass) == Some(State::Related) && facts.icmp == Some(true));
-            facts.settled.contains(&pass) || (error && self.overtaken(facts, pass))
-        };
-        let mut ordered: Vec<u16> = Vec::new();
-        let known = facts.visits.iter().copied().filter(|pass| knows(*pass));
-        for pass in known {
-            let zone = self.zone(pass);
-            // A zone's last pass is what counts.
-            ordered.retain(|other| *other != zone);
-            ordered.push(zone);
-        }
-        for zone in self.attach.passes.iter().chain(zones) {
-            if !ordered.contains(zone) {
-                ordered.push(*zone);
-            }
-        }
-        let passed = |zone: u16| self.attach.passes.iter().position(|pass| *pass == zone);
-        ordered.retain(|zone| zones.contains(zone) && !passed(*zone).is_some_and(gone));
-        ordered
-    }
-
-    /// Whether this zone is one of the policy's, and knows the connection already.
-    fn begun(&self, zone: u16, facts: &Facts) -> bool {
-        let state = self.attach.passes.iter().position(|pass| *pass == zone).and_then(|pass| facts.state(pass));
-        matches!(state, Some(State::Established | State::EstablishedReply))
-    }
-
-    fn helper_zone(&self, zone: u16, facts: &Facts) -> bool {
-        self.attach.passes.iter().position(|pass| *pass == zone).is_some_and(|pass| self.helper_translated(facts, pass))
-    }
-
     /// The packets, among those of a rule or default that acts in this manner, whose translation on record the commit
     /// must apply: each a list of further conditions. ICMP errors always (the kernel then ignores the address); a
     /// helper's data connection only where the reserved bits show that its master is translated, since it would take
@@ -309,26 +194,4 @@ impl Lowering<'_> {
         }
         out
     }
-}
-
-/// First one assignment under its mask, then another.
-pub(super) fn merge(first: Option<(u32, u32)>, then: Option<(u32, u32)>) -> Option<(u32, u32)> {
-    match (first, then) {
-        (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-        (set, None) | (None, set) => set,
-    }
-}
-
-/// The same for labels.
-pub(super) fn merge_label(first: Option<(u128, u128)>, then: Option<(u128, u128)>) -> Option<(u128, u128)> {
-    match (first, then) {
-        (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-        (set, None) | (None, set) => set,
-    }
-}
-
-/// The translation for one family; resolve has seen to it that the rule speaks of no other.
-fn ct_nat(nat: &Nat, v6: bool) -> Option<CtNat> {
-    let addr = if v6 { nat.v6.map(|(a, b)| NatAddr::V6(a, b)) } else { nat.v4.map(|(a, b)| NatAddr::V4(a, b)) };
-    addr.map(|addr| CtNat { side: nat.side, addr, ports: nat.ports })
 }

@@ -13,6 +13,7 @@
 //! kept by construction.
 
 mod actions;
+mod commits;
 mod facts;
 mod list;
 mod passes;

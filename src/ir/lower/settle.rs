@@ -8,7 +8,8 @@ use crate::ir::early::{rewrites, stores, waits_for};
 use crate::ir::graph::{End, Line, Step, Table, Tail};
 use crate::ir::policy::{Rule, State, Verdict};
 
-use super::actions::{Pending, Related, dummy, merge, merge_label};
+use super::actions::{Pending, Related};
+use super::commits::{dummy, merge, merge_label};
 use super::facts::Facts;
 use super::list::{sets_of, unanswered_devices};
 use super::{Live, Lowering};
