@@ -239,6 +239,26 @@ fn a_missing_commit_is_seen() {
     });
 }
 
+/// Between two passes, what is stored or applied comes before the next lookup, or never.
+#[test]
+fn a_commit_behind_the_next_pass_is_seen() {
+    let commits = |actions: &[Action]| {
+        actions.windows(2).position(|pair| {
+            matches!(pair, [Action::Ct(Ct::Commit(_), Control::Pipe), Action::Ct(Ct::Track { .. }, Control::Goto(_))])
+        })
+    };
+    seen_often(&sample(), "late commit", &|program, place| {
+        let filters = chains(program).flat_map(|chain| &mut chain.filters);
+        let mut between = filters.filter(|filter| commits(&filter.actions).is_some());
+        let Some(filter) = between.nth(place) else { return false };
+        let at = commits(&filter.actions).unwrap();
+        let [Action::Ct(commit, pipe), Action::Ct(track, goto)] = &filter.actions[at..at + 2] else { return false };
+        let late = [Action::Ct(track.clone(), *pipe), Action::Ct(commit.clone(), *goto)];
+        filter.actions.splice(at..at + 2, late);
+        true
+    });
+}
+
 /// What is wrong, and how.
 type Change = (&'static str, fn(&mut Commit));
 
