@@ -9,6 +9,8 @@
 //! of the rules, each walked to its end. Every packet's verdict is compared with the first rule that matches it: a
 //! difference ends the bench. Rules of f3 are sets of 20 x 20 x 5, so it has a tenth of them.
 
+#![allow(clippy::cast_precision_loss, reason = "means for people to read")]
+
 #[path = "families/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other users of the families use the rest")]
 mod families;
@@ -80,12 +82,13 @@ fn measure(set: &Set, out: &mut dyn Write) -> Result<(), Failure> {
     let seconds = start.elapsed().as_secs_f64();
     let Some(policy) = &compiled.policy else { return Err(format!("{name}: the policy has errors").into()) };
     by_hand(set, &firsts, out)?;
+    let probes: Vec<(Probe, Option<usize>)> = probes.into_iter().zip(firsts).collect();
     match pipeline::plain(&compiled) {
-        Some(program) => layout(set, "plain", &program, policy, &probes, &firsts, out)?,
+        Some(program) => layout(set, "plain", &program, policy, &probes, out)?,
         None => writeln!(out, "{name:8} {rules:>6} plain      would be more filters or prios than can be")?,
     }
     match &compiled.program {
-        Some(program) => layout(set, "compiled", program, policy, &probes, &firsts, out)?,
+        Some(program) => layout(set, "compiled", program, policy, &probes, out)?,
         None => writeln!(out, "{name:8} {rules:>6} compiled   refused: more filters or prios than can be")?,
     }
     writeln!(out, "{:15} compiled in {seconds:.2} s", "")?;
@@ -134,8 +137,7 @@ fn layout(
     layout: &str,
     program: &Program,
     policy: &Policy,
-    probes: &[Probe],
-    firsts: &[Option<usize>],
+    probes: &[(Probe, Option<usize>)],
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let cost = cost::cost(program, policy);
@@ -146,7 +148,7 @@ fn layout(
     let states: &[State] = if set.is_stateful() { &[State::New, State::Established] } else { &[State::New] };
     for state in states {
         let mut sum = PacketCost::default();
-        for (probe, first) in probes.iter().zip(firsts) {
+        for (probe, first) in probes {
             let walk = walker.walk(&packet(probe, *state));
             sum = sum + walk.cost;
             let allowed = *state == State::Established

@@ -368,6 +368,99 @@ def hairpin_errors(way):
         assert (q.src, q.dst) == ("10.0.0.1", "10.0.0.80"), q
 
 
+@case("hairpin over two zones: the client's ICMP error is translated in both, IPv4 and IPv6")
+def hairpin_client_errors(way):
+    with policed(way, f"""
+        policy there on eth0 ingress zone 1 then 2 {{
+            allow established, redirect to eth1
+            allow related, redirect to eth1
+            allow new udp to {P} port 53, dnat 10.0.0.80 in zone 1, snat 10.0.0.1 in zone 2, redirect to eth1
+            allow new udp to {P6} port 53, dnat 2001:db8:7::80 in zone 1, snat 2001:db8:7::1 in zone 2, redirect to eth1
+            default drop
+        }}
+        policy back on eth1 ingress zone 2 then 1 {{
+            allow established, redirect to eth0
+            allow related, redirect to eth0
+            default drop
+        }}
+    """) as net:
+        for c, public, srv, gate in ((A, P, "10.0.0.80", "10.0.0.1"), (A6, P6, "2001:db8:7::80", "2001:db8:7::1")):
+            q = net.passes("p0", "p1", udp(c, public, 4000, 53))
+            assert (q.src, q.dst) == (gate, srv), q
+            b = net.passes("p1", "p0", udp(srv, gate, 53, q.sport))
+            assert (b.src, b.dst, b.dport) == (public, c, 4000), b
+            e = net.passes("p0", "p1", unreachable(c, public, udp(public, c, 53, 4000)))
+            assert (e.src, e.dst) == (gate, srv), e
+            assert (e.inner.src, e.inner.sport, e.inner.dst, e.inner.dport) == (srv, 53, gate, q.sport), e
+            # the client's router, and an error about nothing
+            e = net.passes("p0", "p1", unreachable("10.0.0.77" if c == A else "2001:db8:7::77", public, udp(public, c, 53, 4000)))
+            assert e.dst == srv and (e.inner.src, e.inner.dst) == (srv, gate), e
+            net.drops("p0", unreachable(c, public, udp(public, c, 53, 4001)))
+            # it leaves nothing behind, and the conversation goes on
+            q = net.passes("p0", "p1", udp(c, public, 4000, 53))
+            assert (q.src, q.dst) == (gate, srv), q
+        assert sorted(entry.zone for entry in net.fw.conntrack()) == [1, 1, 2, 2]
+
+
+@case("hairpin over two zones in one policy: replies and errors, from both sides, whatever the order of the zones")
+def hairpin_one_policy(way):
+    for order in ("1 then 2", "2 then 1"):
+        with policed(way, f"""
+            policy both on {{ eth0, eth1 }} ingress zone {order} {{
+                allow established in eth0, redirect to eth1
+                allow related in eth0, redirect to eth1
+                allow {{ established, related }} from zone 1 in eth1, redirect to eth0
+                allow {{ established, related }} from zone 2 in eth1, redirect to eth0
+                allow new udp to {P} port 53, dnat 10.0.0.80 in zone 1, snat 10.0.0.1 in zone 2, redirect to eth1
+                default drop
+            }}
+        """) as net:
+            q = net.passes("p0", "p1", udp(A, P, 4000, 53))
+            assert (q.src, q.dst) == ("10.0.0.1", "10.0.0.80"), q
+            e = net.passes("p1", "p0", unreachable("10.0.0.80", "10.0.0.1", udp("10.0.0.1", "10.0.0.80", q.sport, 53)))
+            assert (e.src, e.dst, e.inner.src, e.inner.dst, e.inner.sport) == (P, A, A, P, 4000), e
+            b = net.passes("p1", "p0", udp("10.0.0.80", "10.0.0.1", 53, q.sport))
+            assert (b.src, b.dst, b.dport) == (P, A, 4000), b
+            e = net.passes("p0", "p1", unreachable(A, P, udp(P, A, 53, 4000)))
+            assert (e.src, e.dst, e.inner.src, e.inner.dst) == ("10.0.0.1", "10.0.0.80", "10.0.0.80", "10.0.0.1"), e
+            q = net.passes("p0", "p1", udp(A, P, 4000, 53))
+            assert (q.src, q.dst) == ("10.0.0.1", "10.0.0.80"), q
+
+
+@case("two zones: what is stored with established connections of the first one, which translates")
+def stored_between(way):
+    with policed(way, f"""
+        policy there on eth0 ingress zone 1 then 2 {{
+            continue established from zone 1, set mark 0x100/0xf00
+            allow established udp from zone 1, set mark 1/0xf, redirect to eth1
+            allow established from zone 1, redirect to eth1
+            allow new udp to {P} port 53, dnat 10.0.0.80 in zone 1, snat 10.0.0.1 in zone 2, redirect to eth1
+            allow new tcp to {P} port 80, dnat 10.0.0.80 in zone 1, snat 10.0.0.1 in zone 2, redirect to eth1
+            default drop
+        }}
+        policy back on eth1 ingress zone 2 then 1 {{
+            allow established reply from zone 2, set mark 2/0xf, redirect to eth0
+            default drop
+        }}
+    """) as net:
+        marks = lambda: sorted((entry.zone, entry.mark) for entry in net.fw.conntrack())
+        q = net.passes("p0", "p1", udp(A, P, 4000, 53))
+        assert (q.src, q.dst) == ("10.0.0.1", "10.0.0.80"), q
+        assert marks() == [(1, 0), (2, 0)], marks()
+        b = net.passes("p1", "p0", udp("10.0.0.80", "10.0.0.1", 53, q.sport))
+        assert (b.src, b.dst, b.dport) == (P, A, 4000), b
+        assert marks() == [(1, 0), (2, 2)], marks()
+        q = net.passes("p0", "p1", udp(A, P, 4000, 53))
+        assert (q.src, q.dst) == ("10.0.0.1", "10.0.0.80"), q
+        assert marks() == [(1, 0x101), (2, 2)], marks()
+        s = net.passes("p0", "p1", tcp(A, P, 4000, 80))
+        b = net.passes("p1", "p0", tcp("10.0.0.80", "10.0.0.1", 80, s.sport, "SA", 5000, 1001))
+        assert (b.src, b.dst) == (P, A), b
+        a = net.passes("p0", "p1", tcp(A, P, 4000, 80, "PA", 1001, 5001, b"GET"))
+        assert (a.src, a.dst, a.data) == ("10.0.0.1", "10.0.0.80", b"GET"), a
+        assert marks() == [(1, 0x100), (1, 0x101), (2, 2), (2, 2)], marks()
+
+
 @case("VLAN and NAT: translated, fragments too, and the tag stays")
 def vlan_nat(way):
     with policed(way, f"""

@@ -1,5 +1,6 @@
 //! The policy's meaning, and the graph of tables that it becomes.
 
+pub mod early;
 pub mod eval;
 pub mod graph;
 pub mod lower;

@@ -14,8 +14,8 @@ pub struct Outcome {
     pub verdict: Fate,
     /// Who decided.
     pub rule: Origin,
-    /// Conntrack passes, in order, with whether each applies the translation on record. Empty for dropped packets:
-    /// nothing of a pass outlives them.
+    /// Conntrack passes, in order, with whether the translation on record is applied before the next one. Empty for
+    /// dropped packets: nothing of a pass outlives them.
     pub passes: Vec<(u16, bool)>,
     /// Commits that took effect, in order.
     pub commits: Vec<Committed>,
@@ -85,7 +85,7 @@ pub enum Translation {
         /// First and last port.
         ports: Option<(u16, u16)>,
     },
-    /// As the connection that the packet is related to: see [`takes_record`].
+    /// As its master's, for the first packet of a helper's connection: see [`takes_record`].
     OnRecord,
 }
 
@@ -95,6 +95,13 @@ pub enum Translation {
 #[must_use]
 pub fn takes_record(packet: &Packet, view: CtView) -> bool {
     view.state == State::Related && (is_icmp(packet) || view.translated)
+}
+
+/// Whether the packet is an ICMP error about a connection of this zone. It begins none of its own: a commit can store
+/// something with the connection that it is about, and else does nothing.
+#[must_use]
+pub fn is_error(packet: &Packet, view: CtView) -> bool {
+    matches!(view.state, State::Related | State::RelatedReply) && is_icmp(packet)
 }
 
 /// ICMP in IPv4, or ICMPv6 in IPv6.

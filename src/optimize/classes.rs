@@ -12,6 +12,9 @@ use crate::field::{Cond, Field, MaskKind};
 /// Largest number of values that is listed one by one.
 const LISTED_MAX: u128 = 1 << 16;
 
+/// Most members of all classes together: more is no way to sort anything.
+const MEMBERS_MAX: usize = 1_000_000;
+
 /// How the values of a field fall into classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classes {
@@ -34,7 +37,8 @@ impl Classes {
     }
 }
 
-/// Sorts the values of a field by which of `sets` they satisfy. `None` where neither one mask nor prefixes can say it.
+/// Sorts the values of a field by which of `sets` they satisfy. `None` where neither one mask nor prefixes
+/// can say it, or where there is too much to say.
 #[must_use]
 pub fn classes(field: Field, sets: &[&[Cond]]) -> Option<Classes> {
     let conds = || sets.iter().flat_map(|set| set.iter().copied());
@@ -46,7 +50,7 @@ pub fn classes(field: Field, sets: &[&[Cond]]) -> Option<Classes> {
     }
     let row = field.row();
     let by_prefix = row.mask != MaskKind::Exact && conds().all(|cond| interval(cond, row.bits).is_some());
-    by_prefix.then(|| by_prefixes(row.bits, sets))
+    if by_prefix { by_prefixes(row.bits, sets) } else { None }
 }
 
 /// First and last value of a range or prefix.
@@ -136,9 +140,9 @@ fn values_under(mask: u128) -> impl Iterator<Item = u128> {
 }
 
 /// Prefixes and ranges: a longest-prefix-match list.
-fn by_prefixes(bits: u8, sets: &[&[Cond]]) -> Classes {
+fn by_prefixes(bits: u8, sets: &[&[Cond]]) -> Option<Classes> {
     let mut names = Names::default();
-    let blocks = blocks(bits, sets, &mut names);
+    let blocks = blocks(bits, sets, &mut names)?;
     let mut trie = Trie::default();
     let root = trie.grow(0, 0, bits, &blocks);
     let nothing = names.known.get(&Vec::new()).copied();
@@ -151,11 +155,11 @@ fn by_prefixes(bits: u8, sets: &[&[Cond]]) -> Classes {
     let cond =
         |value: u128, length: u8| Cond::Bits { value, mask: full & !(full.checked_shr(length.into()).unwrap_or(0)) };
     let list = list.into_iter().map(|(value, length, class)| (cond(value, length), class)).collect();
-    Classes { members: names.members, list, otherwise }
+    Some(Classes { members: names.members, list, otherwise })
 }
 
-/// The field's values as adjacent intervals, each of one class: first and last value, class.
-fn blocks(bits: u8, sets: &[&[Cond]], names: &mut Names) -> Vec<(u128, u128, usize)> {
+/// The field's values as adjacent intervals, each of one class: first and last value, class. `None` where that is too much.
+fn blocks(bits: u8, sets: &[&[Cond]], names: &mut Names) -> Option<Vec<(u128, u128, usize)>> {
     let full = ones(bits);
     // Where a set begins (+1) or has ended (-1).
     let mut edges: Vec<(u128, usize, i32)> = Vec::new();
@@ -172,6 +176,7 @@ fn blocks(bits: u8, sets: &[&[Cond]], names: &mut Names) -> Vec<(u128, u128, usi
     let mut blocks: Vec<(u128, u128, usize)> = Vec::new();
     let mut from = 0u128;
     let mut at = 0;
+    let mut members = 0;
     loop {
         while let Some((position, member, change)) = edges.get(at).copied().filter(|edge| edge.0 == from) {
             debug_assert_eq!(position, from);
@@ -182,6 +187,10 @@ fn blocks(bits: u8, sets: &[&[Cond]], names: &mut Names) -> Vec<(u128, u128, usi
             }
             at += 1;
         }
+        members += active.len();
+        if members > MEMBERS_MAX {
+            return None;
+        }
         let class = names.of(active.keys().copied().collect());
         let next = edges.get(at).map(|edge| edge.0);
         let last = next.map_or(full, |next| next - 1);
@@ -191,7 +200,7 @@ fn blocks(bits: u8, sets: &[&[Cond]], names: &mut Names) -> Vec<(u128, u128, usi
         }
         match next {
             Some(next) => from = next,
-            None => return blocks,
+            None => return Some(blocks),
         }
     }
 }

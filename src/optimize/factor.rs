@@ -1,9 +1,11 @@
 //! Products of sets, factored over chains.
 //!
-//!     before   one chain   src1 x dst1 x port1 -> allow, src1 x dst1 x port2 -> allow ... (100 x 100 x 10 filters)
-//!     after    chain A     src1 -> B, src2 -> B ...   otherwise the rest of the rules
-//!              chain B     dst1 -> C ...              otherwise the rest
-//!              chain C     port1 -> allow ...         otherwise the rest   (210 filters, three lookups)
+//! ```text
+//! before   one chain   src1 x dst1 x port1 -> allow, src1 x dst1 x port2 -> allow ... (100 x 100 x 10 filters)
+//! after    chain A     src1 -> B, src2 -> B ...   otherwise the rest of the rules
+//!          chain B     dst1 -> C ...              otherwise the rest
+//!          chain C     port1 -> allow ...         otherwise the rest   (210 filters, three lookups)
+//! ```
 //!
 //! The list of lines is split by the values of one field into classes ([`super::classes`]): in each class the field is
 //! known, so lines that it rules out are left out and the others ask it no more. Their order does not change, every

@@ -1,7 +1,9 @@
 //! Fewer masks for more filters.
 //!
-//!     before   src 10.1.0.1/32, 10.1.0.2/31, 10.1.0.4/31      three masks: three lookups for every packet
-//!     after    src 10.1.0.1, 10.1.0.2, 10.1.0.3 ... 10.1.0.5  one mask, one lookup, five filters
+//! ```text
+//! before   src 10.1.0.1/32, 10.1.0.2/31, 10.1.0.4/31      three masks: three lookups for every packet
+//! after    src 10.1.0.1, 10.1.0.2, 10.1.0.3 ... 10.1.0.5  one mask, one lookup, five filters
+//! ```
 //!
 //! A lookup is paid for by every packet, a filter once (performance.md 0). So the mask of a group of filters is made
 //! finer, until it equals another group's, wherever that takes few enough filters: each is written out for all values of

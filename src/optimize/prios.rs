@@ -4,8 +4,9 @@
 //! masks of a prio (kernel-facts 2.1: creation order). A filter may stand before or behind another that no packet shares
 //! with it, or that does just the same; behind all others that come before it in the rules. So first match is kept.
 //!
-//! Among the orders that keep it, masks are taken that can be finished at once, else the one with the most filters that
-//! wait for nothing (finding the best order is NP-hard: it is a shortest common supersequence).
+//! Among the orders that keep it, a mask is taken that can be finished at once, else the one of the first filter in the
+//! rules that waits for nothing. (The best order is a shortest common supersequence, which is NP-hard to find. The mask with
+//! most filters ready gave one and a half to two times as many prios on ClassBench-like sets.)
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -152,15 +153,11 @@ impl<'a> Order<'a> {
         self.done.get(at).copied().unwrap_or(true)
     }
 
-    /// A kind that can be finished, else the one with most filters that are ready; the first in the rules among equals.
+    /// A kind that can be finished, else any; the first in the rules among equals.
     fn best(&self) -> Option<usize> {
         let able = self.kinds.iter().enumerate().filter(|(_, kind)| !kind.ready.is_empty());
         let first = |kind: &Kind| Reverse(kind.ready.iter().min().copied());
-        able.max_by_key(|(_, kind)| {
-            let whole = kind.ready.len() == kind.left;
-            (whole, if whole { 0 } else { kind.ready.len() }, first(kind))
-        })
-        .map(|(at, _)| at)
+        able.max_by_key(|(_, kind)| (kind.ready.len() == kind.left, first(kind))).map(|(at, _)| at)
     }
 
     /// Has the filter wait for one that must stand before it; where there is none, it is ready.

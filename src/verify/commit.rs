@@ -81,16 +81,16 @@ impl Case<'_> {
         self.ask(Question::Carried) == 1
     }
 
-    /// Commits for a rule (or default) that allows: in the order of the passes, then of zones that are no pass.
+    /// Commits for a rule (or default) that allows: in the zones that know the connection in the order of their passes,
+    /// then in the others of the policy, then in zones that are no pass.
     pub(super) fn commits(
         &mut self,
         policy: &Policy,
         attach: &Attach,
         context: &Context,
-        actions: &Actions,
-        own: Option<u16>,
-        verdict: Verdict,
+        allowing: (&Actions, Option<u16>, Verdict),
     ) -> Vec<Committed> {
+        let (actions, own, verdict) = allowing;
         let mut commits = Vec::new();
         let Some((own, view)) = own.and_then(|zone| Some((zone, *context.views.get(&zone)?))) else { return commits };
         let stateless = verdict == Verdict::AllowStateless;
@@ -99,61 +99,89 @@ impl Case<'_> {
         let changes = state != State::Invalid && (Sets::of(actions).any() || actions.force);
         let named: Vec<u16> =
             actions.nat.iter().map(|(zone, _)| *zone).chain(actions.commit_zones.iter().copied()).collect();
-        let mut zones = attach.passes.clone();
-        for zone in &named {
-            if !zones.contains(zone) {
-                zones.push(*zone);
-            }
-        }
-        for zone in zones {
+        for zone in self.order(policy, attach, context, &named) {
             let view = context.views.get(&zone).copied().unwrap_or(View::Pass { zone, again: false });
-            let by_name = starts && named.contains(&zone);
+            let seen = self.state(view);
+            if overtaken(context, zone) && (seen == State::RelatedReply || self.is_error(view)) {
+                continue;
+            }
+            let begun =
+                context.views.contains_key(&zone) && matches!(seen, State::Established | State::EstablishedReply);
+            let by_name = starts && named.contains(&zone) && !begun;
             let mine = zone == own && !stateless;
             let mut sets = Sets::default();
             if !stateless || by_name {
                 sets = context.pending.get(&zone).copied().unwrap_or_default();
             }
-            let record = !stateless && self.record_matters(policy, context, zone, view);
+            let record = (!stateless || by_name) && self.record_matters(policy, context, zone, view);
             let wanted = by_name || sets.any() || record || (mine && (starts || changes));
-            if !wanted || self.state(view) == State::Invalid {
+            if !wanted || seen == State::Invalid {
                 continue;
             }
             if mine {
                 sets = sets.then(Sets::of(actions));
             }
             let asked = actions.nat.iter().find(|(other, _)| *other == zone).map(|(_, nat)| *nat);
-            let asked = asked.filter(|_| matches!(state, State::New | State::Related));
+            let asked = asked.filter(|_| matches!(state, State::New | State::Related) && !begun);
             if let Some(nat) = asked {
                 sets = sets.then(reserved_bit(policy, nat));
             }
             let nat = match asked {
+                Some(_) if seen == State::Related && self.ask(Question::Icmp) == 1 => None,
                 Some(_) if self.takes_record(view) => Some(Translation::OnRecord),
                 Some(nat) => self.to_range(nat),
                 None => record.then_some(Translation::OnRecord),
             };
+            let force = actions.force && mine;
+            if !sets.any() && !force && self.is_error(view) {
+                continue;
+            }
             let helper = actions.helper.as_ref().filter(|_| mine && state == State::New);
-            commits.push(Committed {
-                zone,
-                force: actions.force && mine,
-                mark: sets.mark,
-                label: sets.label,
-                nat,
-                helper: helper.map(|h| (h.name.clone(), self.ask(Question::V6) == 1, h.proto)),
-            });
+            let helper = helper.map(|h| (h.name.clone(), self.ask(Question::V6) == 1, h.proto));
+            commits.push(Committed { zone, force, mark: sets.mark, label: sets.label, nat, helper });
         }
         commits
     }
 
-    /// Whether this packet must be translated as on record, and no pass could do it.
-    fn record_matters(&mut self, policy: &Policy, context: &Context, zone: u16, view: View) -> bool {
-        if !policy.translating.contains(&zone)
-            || !context.views.contains_key(&zone)
-            || self.state(view) != State::Related
-        {
-            return false;
+    /// Zones that a commit may be for, in order.
+    fn order(&mut self, policy: &Policy, attach: &Attach, context: &Context, named: &[u16]) -> Vec<u16> {
+        let mut zones: Vec<u16> = Vec::new();
+        // A zone's last pass is what counts.
+        for (zone, _) in &context.passes {
+            let Some(view) = context.views.get(zone) else { continue };
+            let translates = policy.translating.contains(zone);
+            let knows = match self.state(*view) {
+                State::Established | State::EstablishedReply => true,
+                State::RelatedReply => translates,
+                State::Related => translates && self.ask(Question::Icmp) == 1,
+                _ => false,
+            };
+            if knows {
+                zones.retain(|other| other != zone);
+                zones.push(*zone);
+            }
         }
-        let marked = |case: &mut Self| case.ask(Question::Marked(view, policy.nat_bits.both())) == 1;
-        self.ask(Question::Icmp) == 1 || (policy.nat_bits_used && marked(self))
+        for zone in attach.passes.iter().chain(named) {
+            if !zones.contains(zone) {
+                zones.push(*zone);
+            }
+        }
+        zones
+    }
+
+    /// Whether the packet is an ICMP error about a connection of this zone.
+    fn is_error(&mut self, view: View) -> bool {
+        matches!(self.state(view), State::Related | State::RelatedReply) && self.ask(Question::Icmp) == 1
+    }
+
+    /// Whether this is the first packet of a helper's connection whose inherited mark says that its master is translated.
+    fn record_matters(&mut self, policy: &Policy, context: &Context, zone: u16, view: View) -> bool {
+        policy.nat_bits_used
+            && policy.translating.contains(&zone)
+            && context.views.contains_key(&zone)
+            && self.state(view) == State::Related
+            && self.ask(Question::Icmp) == 0
+            && self.ask(Question::Marked(view, policy.nat_bits.both())) == 1
     }
 
     fn takes_record(&mut self, view: View) -> bool {
@@ -169,6 +197,13 @@ impl Case<'_> {
         };
         addresses.map(|addresses| Translation::To { side: nat.side, addresses, ports: nat.ports })
     }
+}
+
+/// Whether another pass came after the last one through this zone, and one of them may have translated the packet.
+fn overtaken(context: &Context, zone: u16) -> bool {
+    let passes = &context.passes;
+    let last = passes.iter().rposition(|(passed, _)| *passed == zone);
+    last.is_some_and(|at| at + 1 < passes.len() && passes.iter().skip(at).any(|(_, translates)| *translates))
 }
 
 /// A rule that translates also says so in the mark, where the file's rules ask for it.

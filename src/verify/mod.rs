@@ -11,6 +11,7 @@ mod ct;
 pub mod diagram;
 mod guard;
 mod policy;
+mod possible;
 mod program;
 pub mod report;
 pub mod show;
@@ -20,14 +21,14 @@ mod world;
 
 use crate::emit::eval::{Fault, eval as run};
 use crate::emit::program::{Attached, Program};
-use crate::field::{Cond, Field};
+use crate::field::Field;
 use crate::ir::eval::eval;
 use crate::ir::outcome::Outcome;
 use crate::ir::packet::Packet;
-use crate::ir::policy::{Attach, Hook, Policy, State, StateSet};
+use crate::ir::policy::{Attach, Policy};
 use diagram::{Diagram, FALSE, Full, Literal, NONE, Node, TRUE};
-use guard::{Facts, Guard};
-use vars::{NEIGHBOUR_TALK, Names, Vars, View};
+use possible::possible;
+use vars::{Names, Vars};
 pub use world::Meaning;
 use world::World;
 
@@ -208,40 +209,6 @@ impl Meanings {
 /// The opposite.
 fn not(world: &mut World, node: Node) -> Result<Node, Full> {
     world.diagram.ite(node, FALSE, TRUE)
-}
-
-/// Packets that there are, of all that the variables could say.
-fn possible(world: &mut World, policy: &Policy, attach: &Attach) -> Result<Node, Full> {
-    use crate::abi::{eth, ipproto};
-    let mut node = TRUE;
-    // Neighbour discovery and MLD are invalid in every zone (kernel-facts 2.2).
-    let facts = Facts { ethertype: Some(eth::P_IPV6), proto: Some(ipproto::ICMPV6.into()), whole: true };
-    let types: Vec<Cond> = NEIGHBOUR_TALK.map(|kind| Cond::exact(Field::IcmpType, kind)).to_vec();
-    let mut talk = Guard::default();
-    talk.literals(world.vars.ethertypes.literals(eth::P_IPV6.into()));
-    talk.literals(world.vars.protos.literals(ipproto::ICMPV6.into()));
-    talk.holds(world, Field::IcmpType, &types, facts)?;
-    let talk = talk.node(world)?;
-    let both = policy.nat_bits.both().into();
-    for zone in world.vars.zones().to_vec() {
-        for view in [false, true].map(|again| View::Pass { zone, again }) {
-            let invalid = world.states(view, StateSet::of(&[State::Invalid]))?;
-            let here = world.diagram.ite(talk, invalid, TRUE)?;
-            node = world.diagram.and(node, here)?;
-            // The reserved bits tell of a translation.
-            let unmarked = world.info(view, Field::CtMark, &[Cond::Bits { value: 0, mask: both }])?;
-            let translated = world.translated(view)?;
-            let here = world.diagram.or(unmarked, translated)?;
-            node = world.diagram.and(node, here)?;
-        }
-    }
-    // Only what the host sends has been through its own conntrack.
-    let mut bare = world.states(View::Carried, StateSet::of(&[State::Untracked]))?;
-    if attach.hook == Hook::Egress {
-        let is_ip = world.ethertype(&[eth::P_IP, eth::P_IPV6])?;
-        bare = world.diagram.ite(is_ip, TRUE, bare)?;
-    }
-    world.diagram.and(node, bare)
 }
 
 impl World {

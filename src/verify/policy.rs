@@ -23,7 +23,7 @@ pub(super) struct Context {
     /// What `continue` rules have set, by zone.
     pub pending: BTreeMap<u16, Sets>,
     /// Conntrack passes.
-    passes: Vec<(u16, bool)>,
+    pub passes: Vec<(u16, bool)>,
 }
 
 impl Context {
@@ -175,7 +175,7 @@ impl Rules<'_> {
             let carries = in_conntrack || (actions.clear && case.carried());
             let stateless = verdict == Verdict::AllowStateless;
             Outcome {
-                commits: case.commits(policy, attach, context, actions, zone, verdict),
+                commits: case.commits(policy, attach, context, (actions, zone, verdict)),
                 cleared: (actions.clear && carries) || (stateless && in_conntrack),
                 verdict: actions.redirect.clone().map_or(Fate::Accept, Fate::Redirect),
                 ..blank.clone()
@@ -249,17 +249,24 @@ impl Rules<'_> {
         if !translates || missed.is_empty() {
             return self.track(queue, context, known);
         }
-        let replies = StateSet::of(&[State::EstablishedReply, State::RelatedReply]);
-        self.split(view, replies, known, &mut |rules, reply, known| {
-            let missed = if reply { missed.as_slice() } else { &[] };
-            rules.again(missed, Vec::new(), &queue, &context, known)
+        // What an earlier zone does not know of an ICMP error is invalid there, not new.
+        let [new, unknown] = [StateSet::of(&[State::New]), StateSet::of(&[State::New, State::Invalid])];
+        let [established, related] = [State::EstablishedReply, State::RelatedReply].map(|state| StateSet::of(&[state]));
+        self.split(view, established, known, &mut |rules, holds, known| {
+            if holds {
+                return rules.again((&missed, new), Vec::new(), &queue, &context, known);
+            }
+            rules.split(view, related, known, &mut |rules, holds, known| {
+                let missed = if holds { missed.as_slice() } else { &[] };
+                rules.again((missed, unknown), Vec::new(), &queue, &context, known)
+            })
         })
     }
 
-    /// Those of the zones that took the packet for new are passed once more, before the others.
+    /// Those of the zones that show one of these states are passed once more, before the others.
     fn again(
         &mut self,
-        missed: &[u16],
+        (missed, unknown): (&[u16], StateSet),
         chosen: Vec<u16>,
         queue: &[u16],
         context: &Context,
@@ -270,9 +277,9 @@ impl Rules<'_> {
             return self.track(queue, context.clone(), known);
         };
         let Some(view) = context.views.get(zone) else { return Ok(NONE) };
-        self.split(*view, StateSet::of(&[State::New]), known, &mut |rules, new, known| {
-            let chosen = chosen.iter().copied().chain(new.then_some(*zone)).collect();
-            rules.again(others, chosen, queue, context, known)
+        self.split(*view, unknown, known, &mut |rules, holds, known| {
+            let chosen = chosen.iter().copied().chain(holds.then_some(*zone)).collect();
+            rules.again((others, unknown), chosen, queue, context, known)
         })
     }
 

@@ -25,8 +25,8 @@ pub(super) struct Context {
     pub zone: u16,
     /// Fragments have become one datagram.
     pub whole: bool,
-    /// Conntrack passes.
-    pub passes: Vec<(u16, bool)>,
+    /// Zones of the conntrack passes.
+    pub passes: Vec<u16>,
     /// Zones whose last lookup saw a header that has been rewritten since.
     pub stale: BTreeSet<u16>,
     /// Its entry was taken off.
@@ -276,7 +276,8 @@ impl Kernel<'_> {
         let outcome = Outcome {
             verdict,
             rule: origin,
-            passes: if dropped { Vec::new() } else { context.passes.clone() },
+            // Whether a pass translates is added where that is known: see `Effect::Translate`.
+            passes: if dropped { Vec::new() } else { context.passes.iter().map(|zone| (*zone, false)).collect() },
             commits: Vec::new(),
             cleared: context.cleared && !dropped,
             mirrors: Vec::new(),

@@ -28,6 +28,8 @@ pub enum Effect {
     Mirror(Out),
     /// This rule's budget was asked.
     Limit(u32),
+    /// The translation on record was applied at this pass.
+    Translate(usize),
 }
 
 /// Number of the first leaf that is a [`Meaning`].
@@ -80,6 +82,10 @@ impl World {
                 Effect::Commit(commit) => outcome.commits.insert(0, commit.clone()),
                 Effect::Mirror(out) => outcome.mirrors.insert(0, out.clone()),
                 Effect::Limit(ident) => outcome.limits.insert(0, *ident),
+                // Nothing of a pass outlives a dropped packet.
+                Effect::Translate(at) => {
+                    outcome.passes.get_mut(*at).into_iter().for_each(|(_, applied)| *applied = true)
+                }
             }
             intern(leaves, meanings, Meaning::Outcome(outcome))
         })

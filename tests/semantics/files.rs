@@ -51,6 +51,6 @@ fn written_policies_mean_what_their_filters_do() {
             }
         }
     }
-    println!("{compared} policies, {} packets, {} known gaps", tally.packets, tally.gaps);
+    println!("{compared} policies, {} packets", tally.packets);
     assert!(compared >= 5 && tally.packets >= 1000, "only {compared} policies compile");
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ctpolicy::abi::{eth, ipproto};
 use ctpolicy::field::{Cond, Field};
+use ctpolicy::ir::outcome::is_icmp;
 use ctpolicy::ir::packet::{CtView, Fragment, Packet};
 use ctpolicy::ir::policy::{Alt, Attach, Hook, Link, NatBits, Policy, Rule, State};
 
@@ -54,11 +55,28 @@ pub fn packet(rng: &mut Rng, policy: &Policy, block: usize) -> Packet {
             packet.again.insert(zone, self::view(rng, policy.nat_bits, own));
         }
     }
+    if is_icmp(&packet) && !multicast_talk {
+        as_icmp(rng, &mut packet);
+    }
     if attach.hook == Hook::Egress && packet.is_ip() && rng.chance(30) {
         packet.carried = Some(view(rng, policy.nat_bits, None));
     }
     packet.exceeds = all.iter().filter(|r| r.actions.limit.is_some() && rng.chance(30)).map(|r| r.info.ident).collect();
     packet
+}
+
+/// An ICMP error is related or invalid in every zone, other ICMP is neither related nor (here) a helper's.
+fn as_icmp(rng: &mut Rng, packet: &mut Packet) {
+    let mut views: Vec<&mut CtView> = packet.zones.values_mut().chain(packet.again.values_mut()).collect();
+    let related = |state: State| matches!(state, State::Related | State::RelatedReply);
+    let error = views.iter().any(|view| related(view.state)) && rng.chance(80);
+    for view in &mut views {
+        if error && !related(view.state) {
+            **view = INVALID;
+        } else if !error && related(view.state) {
+            view.state = *rng.pick(&[State::New, State::Established, State::EstablishedReply]);
+        }
+    }
 }
 
 /// The zones that a block's rules speak of.

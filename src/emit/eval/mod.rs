@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::program::{Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, NatAddr, Program, Role};
 use crate::abi::{GOTO_MAX, eth};
 use crate::field::Field;
-use crate::ir::outcome::{Committed, Fate, Origin, Outcome, Translation, takes_record};
+use crate::ir::outcome::{Committed, Fate, Origin, Outcome, Translation, is_error, is_icmp, takes_record};
 use crate::ir::packet::{CtView, Packet};
 use crate::ir::policy::{Out, State};
 
@@ -216,29 +216,51 @@ impl Skb<'_> {
             }
             Ct::Track { zone, nat } => {
                 self.look_up(*zone, self.passes(*zone), chain)?;
-                self.outcome.passes.push((*zone, *nat));
+                // `ct nat` leaves an ICMP error in the original direction as it is (kernel-facts 2.2).
+                let waits = self.view.state == State::Related && is_icmp(&self.packet);
+                self.outcome.passes.push((*zone, *nat && !waits));
                 self.stale.remove(zone);
                 let known =
                     matches!(self.view.state, State::Established | State::EstablishedReply | State::RelatedReply);
-                if *nat && known && self.view.translated {
-                    self.stale.extend(self.outcome.passes.iter().map(|(passed, _)| *passed));
+                if *nat && known {
+                    self.rewritten();
                 }
             }
-            Ct::Commit(commit) => {
-                let lost = self.zone != commit.zone && self.stale.contains(&commit.zone);
-                // Another zone's entry is let go of for a lookup that finds what the last one in this zone found.
-                self.look_up(commit.zone, self.passes(commit.zone).saturating_sub(1), chain)?;
-                if lost && matches!(self.view.state, State::Established | State::EstablishedReply) {
-                    return Err(Fault::Rewritten(commit.zone));
-                }
-                // There is no entry to commit for an invalid packet.
-                if self.view.state != State::Invalid {
-                    let committed = self.committed(commit);
-                    self.outcome.commits.push(committed);
-                }
-            }
+            Ct::Commit(commit) => self.commit(commit, chain)?,
         }
         Ok(())
+    }
+
+    fn commit(&mut self, commit: &Commit, chain: u32) -> Result<(), Fault> {
+        let lost = self.zone != commit.zone && self.stale.contains(&commit.zone);
+        // Another zone's entry is let go of for a lookup that finds what the last one in this zone found.
+        self.look_up(commit.zone, self.passes(commit.zone).saturating_sub(1), chain)?;
+        let error = is_error(&self.packet, self.view);
+        let idle = error && commit.mark.is_none() && commit.label.is_none() && !commit.force;
+        let known = matches!(self.view.state, State::Established | State::EstablishedReply | State::RelatedReply);
+        if lost && (known || error) && !idle {
+            return Err(Fault::Rewritten(commit.zone));
+        }
+        if commit.nat.is_some() && self.view.state == State::Related && error && !lost {
+            // Once another zone has looked at the packet, it is too late.
+            if let Some((_, applied)) = self.outcome.passes.last_mut().filter(|(zone, _)| *zone == commit.zone) {
+                *applied = true;
+            }
+            self.rewritten();
+        }
+        // There is no entry to commit for an invalid packet, and nothing new behind an ICMP error.
+        if self.view.state != State::Invalid && !idle {
+            let committed = self.committed(commit);
+            self.outcome.commits.push(committed);
+        }
+        Ok(())
+    }
+
+    /// The header is translated now, if there is a translation on record: no zone would find it again.
+    fn rewritten(&mut self) {
+        if self.view.translated {
+            self.stale.extend(self.outcome.passes.iter().map(|(passed, _)| *passed));
+        }
     }
 
     /// nf_conntrack_in: another zone's entry is let go of. Fragments are held until the datagram is whole.
@@ -259,9 +281,9 @@ impl Skb<'_> {
     }
 
     fn committed(&self, commit: &Commit) -> Committed {
-        let nat = commit
-            .nat
-            .map(|nat| if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) });
+        let nat = commit.nat.filter(|_| !(self.view.state == State::Related && is_icmp(&self.packet)));
+        let nat =
+            nat.map(|nat| if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) });
         Committed {
             zone: commit.zone,
             force: commit.force,

@@ -3,12 +3,12 @@
 use super::{Fault, eval, trace};
 use crate::abi::{GOTO_MAX, eth, ipproto};
 use crate::emit::program::{
-    Action, Attached, Chain, Commit, Control, Ct, Filter, Mirred, Police, Program, Role, RuleRef,
+    Action, Attached, Chain, Commit, Control, Ct, CtNat, Filter, Mirred, NatAddr, Police, Program, Role, RuleRef,
 };
 use crate::field::{Cond, Field, Key};
 use crate::ir::outcome::{Fate, Origin, Outcome};
 use crate::ir::packet::{CtView, Fragment, Packet};
-use crate::ir::policy::{Hook, Limit, State};
+use crate::ir::policy::{Hook, Limit, NatSide, State};
 
 const PASS: Action = Action::Gact(Control::Pass);
 const DROP: Action = Action::Gact(Control::Drop);
@@ -153,6 +153,47 @@ fn only_the_last_zone_is_visible() {
     ];
     let outcome = run(list, &packet).unwrap();
     assert_eq!((outcome.verdict, outcome.commits.len()), (Fate::Accept, 1));
+}
+
+fn translating(zone: u16, mark: Option<(u32, u32)>, control: Control) -> Action {
+    let dummy = std::net::Ipv4Addr::new(192, 0, 0, 8);
+    let nat = CtNat { side: NatSide::Source, addr: NatAddr::V4(dummy, dummy), ports: None };
+    let commit = Commit { zone, force: false, mark, label: None, nat: Some(nat), helper: None };
+    Action::Ct(Ct::Commit(commit), control)
+}
+
+fn track_nat(zone: u16, control: Control) -> Action {
+    Action::Ct(Ct::Track { zone, nat: true }, control)
+}
+
+#[test]
+fn only_a_commit_before_the_next_pass_translates_an_icmp_error() {
+    let mut error = Packet::new(eth::P_IP, "eth0", &[(Field::IpProto, ipproto::ICMP.into())]);
+    let related = CtView { state: State::Related, mark: 0, label: 0, translated: true };
+    error.zones = [(1, related), (2, related)].into();
+    let run = |actions: &[Action]| run(vec![filter(1, eth::P_IP, &[], actions)], &error);
+    let apply = |zone| translating(zone, None, Control::Pipe);
+    let passes = |actions: &[Action]| run(actions).unwrap().passes;
+    let (first, last) = (track_nat(1, Control::Pipe), track_nat(2, Control::Pipe));
+    assert_eq!(passes(&[first.clone(), last.clone(), PASS]), [(1, false), (2, false)]);
+    assert_eq!(passes(&[first.clone(), last.clone(), apply(1), PASS]), [(1, false), (2, false)]);
+    let right = [first.clone(), apply(1), last.clone(), apply(2), PASS];
+    assert_eq!(passes(&right), [(1, true), (2, true)]);
+    assert!(run(&right).unwrap().commits.is_empty(), "the entry is its master's");
+    // Behind that, nothing of the first zone is found.
+    let late = [first, apply(1), last, translating(1, Some((1, 1)), Control::Pass)];
+    assert_eq!(run(&late), Err(Fault::Rewritten(1)));
+}
+
+#[test]
+fn a_translated_connection_is_not_found_again() {
+    let mut packet = udp(53);
+    packet.zones.insert(1, CtView { state: State::Established, mark: 0, label: 0, translated: true });
+    let run = |actions: &[Action]| run(vec![filter(1, eth::P_IP, &[], actions)], &packet);
+    let store = commit(1, Control::Pipe);
+    let (first, last) = (track_nat(1, Control::Pipe), track(2, Control::Pipe));
+    assert_eq!(run(&[first.clone(), last.clone(), store.clone(), PASS]), Err(Fault::Rewritten(1)));
+    assert_eq!(run(&[first, store, last, PASS]).unwrap().commits.len(), 1);
 }
 
 #[test]

@@ -7,7 +7,11 @@
 //! - a rule that translates or commits in another zone never matches a packet that is invalid there;
 //! - what a `continue` rule set is stored by a later `allow` in every state, by `allow stateless` only in the zones that
 //!   it commits in;
-//! - `commit zone Z` and a translation go with the connection's start, a helper with its very first packet.
+//! - `commit zone Z` and a translation go with the connection's start, a helper with its very first packet; in a zone of
+//!   the policy that knows the connection already there is nothing to start;
+//! - an ICMP error is translated in each zone before the next one sees it, and stores nothing in a zone behind which it
+//!   may have been translated: it is no packet of the connection;
+//! - in zones that know the connection a commit comes right behind the pass, so before those that begin one.
 
 mod commit;
 mod matching;
@@ -87,7 +91,8 @@ impl Run<'_> {
     }
 
     /// Conntrack, once per zone. Two translations are undone in the reverse order: a reply in a later zone, which that
-    /// zone translates back, may be what an earlier zone took for new; so it passes that zone once more.
+    /// zone translates back, may be what an earlier zone took for new; so it passes that zone once more. What an earlier
+    /// zone does not know of an ICMP error is invalid there, not new.
     fn track(&mut self) {
         self.packet = self.packet.reassembled();
         let translates = |zone: &u16| self.policy.translating.contains(zone);
@@ -99,7 +104,9 @@ impl Run<'_> {
             self.views.insert(zone, view);
             self.outcome.passes.push((zone, translates(&zone)));
             if view.state.is_reply() && translates(&zone) {
-                let missed = |zone: &u16| self.views.get(zone).is_some_and(|view| view.state == State::New);
+                let unknown =
+                    |state| state == State::New || (state == State::Invalid && view.state == State::RelatedReply);
+                let missed = |zone: &u16| self.views.get(zone).is_some_and(|view| unknown(view.state));
                 let latest_first = self.attach.passes.iter().rev().copied();
                 let again: Vec<u16> =
                     latest_first.filter(|other| missed(other) && translates(other) && !queue.contains(other)).collect();

@@ -155,15 +155,51 @@ fn tagged_frames_meet_only_rules_with_their_tag() {
     assert_eq!(by(&run(&policy, &Packet { vlan: Some(200), ..tcp(80) })), 0);
 }
 
+fn icmp_error() -> Packet {
+    Packet::new(eth::P_IP, "eth0", &[(Field::IpProto, ipproto::ICMP.into()), (Field::IcmpType, 3)])
+}
+
 #[test]
 fn an_icmp_error_of_a_translated_connection_is_translated() {
     let mut policy = policy(&[7], vec![rule(1, Verdict::Allow, StateSet::ALL)]);
     policy.translating = [7].into();
-    let fields = [(Field::IpProto, ipproto::ICMP.into()), (Field::IcmpType, 3)];
-    let error = in_zone(Packet::new(eth::P_IP, "eth0", &fields), 7, State::Related, 0);
-    assert_eq!(run(&policy, &error).commits[0].nat, Some(Translation::OnRecord));
+    let outcome = run(&policy, &in_zone(icmp_error(), 7, State::Related, 0));
+    assert_eq!((outcome.passes, outcome.commits), (vec![(7, true)], Vec::new()), "and begins no connection");
     let data = in_zone(tcp(20), 7, State::Related, 0);
     assert_eq!(run(&policy, &data).commits[0].nat, None, "a data connection would take the range");
+    policy.nat_bits_used = true;
+    let data = in_zone(tcp(20), 7, State::Related, policy.nat_bits.dnat);
+    assert_eq!(run(&policy, &data).commits[0].nat, Some(Translation::OnRecord));
+}
+
+#[test]
+fn an_icmp_error_stores_nothing_in_a_zone_behind_which_it_may_have_been_translated() {
+    let mut mark = rule(1, Verdict::Allow, StateSet::of(&[State::Related]));
+    mark.actions.set_mark = Some((1, 1));
+    let mut policy = policy(&[2, 1], vec![mark]);
+    let error = in_zone(in_zone(icmp_error(), 2, State::Related, 0), 1, State::Related, 0);
+    assert_eq!(run(&policy, &error).commits[0].mark, Some((1, 1)));
+    policy.translating = [1].into();
+    assert!(run(&policy, &error).commits.is_empty());
+}
+
+#[test]
+fn an_error_that_an_earlier_zone_calls_invalid_goes_back_there() {
+    let mut policy = policy(&[2, 1], vec![rule(1, Verdict::Allow, StateSet::of(&[State::RelatedReply]))]);
+    policy.translating = [1, 2].into();
+    let mut error = in_zone(in_zone(icmp_error(), 2, State::Invalid, 0), 1, State::RelatedReply, 0);
+    error.again.insert(2, CtView { state: State::RelatedReply, mark: 0, label: 0, translated: true });
+    assert_eq!(run(&policy, &error).passes, vec![(2, true), (1, true), (2, true)]);
+}
+
+#[test]
+fn what_a_zone_knows_is_committed_before_what_begins_and_never_again_by_name() {
+    let mut allow = rule(1, Verdict::Allow, StateSet::of(&[State::New]));
+    allow.actions.commit_zones = vec![1, 9];
+    let policy = policy(&[2, 1], vec![allow]);
+    let zones = |packet: &Packet| run(&policy, packet).commits.iter().map(|commit| commit.zone).collect::<Vec<_>>();
+    assert_eq!(zones(&tcp(80)), [2, 1, 9]);
+    assert_eq!(zones(&in_zone(tcp(80), 1, State::Established, 0)), [2, 9]);
 }
 
 #[test]

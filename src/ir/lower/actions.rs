@@ -1,12 +1,10 @@
 //! What an allowed or dropped packet goes through: limit, mirror, commits, clear, and the end.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use crate::abi::ipproto;
-use crate::emit::program::{Commit, Control, Ct, CtHelper, CtNat, NatAddr, Police};
+use crate::emit::program::{Control, Ct, Police};
 use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Step, Tail};
-use crate::ir::policy::{Nat, NatSide, Rule, State, Verdict};
+use crate::ir::policy::{Rule, State, Verdict};
 
 use super::Lowering;
 use super::facts::Facts;
@@ -24,16 +22,17 @@ pub(super) struct Pending {
 #[expect(clippy::struct_excessive_bools, reason = "five independent facts, each named by its use")]
 pub(super) struct Manner {
     /// Commit in the rule's own zone.
-    commit: bool,
+    pub commit: bool,
     /// Commit in the other zones it names, too.
-    others: bool,
+    pub others: bool,
     /// Give the rule's own translations to the commits.
-    translate: bool,
+    pub translate: bool,
     /// The first packet of a related connection, or an ICMP error in the original direction: what is on record must be
-    /// applied by the commit (kernel-facts 2.2: `ct nat` alone leaves it untranslated).
-    related: bool,
+    /// applied by the commit (kernel-facts 2.2: `ct nat` alone leaves it untranslated). In policies of several passes it
+    /// is never left to the rule: `settle` does it.
+    pub related: bool,
     /// Attach the rule's helper: to a connection's very first packet only; a related connection is not what it speaks of.
-    helper: bool,
+    pub helper: bool,
 }
 
 impl Manner {
@@ -55,10 +54,16 @@ impl Manner {
 
 /// Who allows: a rule or (`None`) the default, its pass, and how it acts.
 #[derive(Clone, Copy)]
-struct Allowing<'r> {
-    rule: Option<&'r Rule>,
-    pass: usize,
-    manner: Manner,
+pub(super) struct Allowing<'r> {
+    pub rule: Option<&'r Rule>,
+    pub pass: usize,
+    pub manner: Manner,
+}
+
+impl Allowing<'_> {
+    pub fn stateless(&self) -> bool {
+        self.rule.is_some_and(|rule| rule.verdict == Verdict::AllowStateless)
+    }
 }
 
 /// Which related packets a tail is for.
@@ -70,19 +75,6 @@ pub(super) enum Related {
     Translated,
 }
 
-/// An address that no rule translates to: the kernel wants one, and ignores it where a translation is on record
-/// (kernel-facts 2.3). 192.0.0.8 is the IPv4 dummy address (RFC 7600), 100::1 lies in the discard prefix (RFC 6666).
-fn dummy(v6: bool) -> CtNat {
-    let addr = if v6 {
-        let discard = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
-        NatAddr::V6(discard, discard)
-    } else {
-        let dummy = Ipv4Addr::new(192, 0, 0, 8);
-        NatAddr::V4(dummy, dummy)
-    };
-    CtNat { side: NatSide::Source, addr, ports: None }
-}
-
 impl Lowering<'_> {
     /// How this rule acts, as far as it is known which state its zone shows.
     pub(super) fn manner(&self, rule: &Rule, facts: &Facts) -> Manner {
@@ -92,7 +84,7 @@ impl Lowering<'_> {
         let remark = rule.actions.set_mark.is_some() || rule.actions.set_label.is_some() || rule.actions.force;
         let mut manner = Manner::new(facts.state(rule.pass), remark, self.record_matters(Some(rule), rule.pass));
         if rule.verdict == Verdict::AllowStateless {
-            manner = Manner { commit: false, translate: false, related: false, ..manner };
+            manner = Manner { commit: false, translate: false, ..manner };
         } else if rule.actions.nat.is_empty() {
             manner.translate = false;
         }
@@ -117,7 +109,7 @@ impl Lowering<'_> {
     fn record_matters(&self, rule: Option<&Rule>, pass: usize) -> bool {
         let zone = self.zone(pass);
         let brings = rule.is_some_and(|rule| rule.actions.nat.iter().any(|(nat_zone, _)| *nat_zone == zone));
-        self.translates(zone) && !brings
+        self.translates(zone) && !brings && !self.several()
     }
 
     /// What a rule's line does.
@@ -179,65 +171,6 @@ impl Lowering<'_> {
         self.default_tail_for(facts, pending, Related::Any)
     }
 
-    /// All commits of a packet that is allowed, in the order of the passes, then of the other zones as written.
-    fn commits(&self, who: Allowing<'_>, facts: &Facts, pending: &[Pending], related: Related) -> Vec<Commit> {
-        let Allowing { rule, pass, manner } = who;
-        let own = self.zone(pass);
-        let stateless = rule.is_some_and(|rule| rule.verdict == Verdict::AllowStateless);
-        let mut zones: Vec<u16> = Vec::new();
-        if manner.commit {
-            zones.push(own);
-        }
-        if manner.others
-            && let Some(rule) = rule
-        {
-            let nat_zones = rule.actions.nat.iter().map(|(zone, _)| *zone);
-            let named = nat_zones.chain(rule.actions.commit_zones.iter().copied());
-            zones.extend(named.filter(|zone| !stateless || *zone != own));
-        }
-        // `allow stateless` commits in the zones that it names, in no other: what was set for those is stored.
-        zones.extend(pending.iter().map(|set| set.zone).filter(|_| !stateless));
-        let mut ordered: Vec<u16> = self.attach.passes.iter().copied().filter(|zone| zones.contains(zone)).collect();
-        for zone in zones {
-            if !ordered.contains(&zone) {
-                ordered.push(zone);
-            }
-        }
-        let v6 = facts.frame.is_ip6();
-        ordered
-            .into_iter()
-            .map(|zone| {
-                let mut commit = Commit { zone, force: false, mark: None, label: None, nat: None, helper: None };
-                for set in pending.iter().filter(|set| set.zone == zone) {
-                    commit.mark = merge(commit.mark, set.mark);
-                    commit.label = merge_label(commit.label, set.label);
-                }
-                if let Some(rule) = rule.filter(|_| zone == own && manner.commit) {
-                    commit.mark = merge(commit.mark, rule.actions.set_mark);
-                    commit.label = merge_label(commit.label, rule.actions.set_label);
-                    commit.force = rule.actions.force;
-                    let helper = rule.actions.helper.as_ref().filter(|_| manner.helper);
-                    commit.helper =
-                        helper.map(|helper| CtHelper { name: helper.name.clone(), v6, proto: helper.proto });
-                }
-                let nat = rule.filter(|_| manner.translate).and_then(|rule| {
-                    rule.actions.nat.iter().find(|(nat_zone, _)| *nat_zone == zone).map(|(_, nat)| nat)
-                });
-                if let Some(nat) = nat {
-                    commit.nat = ct_nat(nat, v6);
-                    if self.policy.nat_bits_used {
-                        let bits = self.policy.nat_bits;
-                        let bit = if nat.side == NatSide::Source { bits.snat } else { bits.dnat };
-                        commit.mark = merge(commit.mark, Some((bit, bit)));
-                    }
-                } else if related == Related::Translated && zone == own {
-                    commit.nat = Some(dummy(v6));
-                }
-                commit
-            })
-            .collect()
-    }
-
     /// The packets, among those of a rule or default that acts in this manner, whose translation on record the commit
     /// must apply: each a list of further conditions. ICMP errors always (the kernel then ignores the address); a
     /// helper's data connection only where the reserved bits show that its master is translated, since it would take
@@ -248,12 +181,12 @@ impl Lowering<'_> {
         facts: &Facts,
         pass: usize,
     ) -> Vec<Vec<(Field, Vec<Cond>)>> {
-        if !(manner.related && manner.commit) {
+        if !manner.related {
             return Vec::new();
         }
         let icmp = if facts.frame.is_ip6() { ipproto::ICMPV6 } else { ipproto::ICMP };
         let mut out = vec![vec![(Field::IpProto, vec![Cond::exact(Field::IpProto, u128::from(icmp))])]];
-        if self.policy.nat_bits_used && facts.shown == Some(pass) {
+        if manner.commit && self.policy.nat_bits_used && facts.shown == Some(pass) {
             let bits = self.policy.nat_bits;
             for bit in [bits.snat, bits.dnat].map(u128::from) {
                 out.push(vec![(Field::CtMark, vec![Cond::Bits { value: bit, mask: bit }])]);
@@ -261,26 +194,4 @@ impl Lowering<'_> {
         }
         out
     }
-}
-
-/// First one assignment under its mask, then another.
-fn merge(first: Option<(u32, u32)>, then: Option<(u32, u32)>) -> Option<(u32, u32)> {
-    match (first, then) {
-        (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-        (set, None) | (None, set) => set,
-    }
-}
-
-/// The same for labels.
-fn merge_label(first: Option<(u128, u128)>, then: Option<(u128, u128)>) -> Option<(u128, u128)> {
-    match (first, then) {
-        (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-        (set, None) | (None, set) => set,
-    }
-}
-
-/// The translation for one family; resolve has seen to it that the rule speaks of no other.
-fn ct_nat(nat: &Nat, v6: bool) -> Option<CtNat> {
-    let addr = if v6 { nat.v6.map(|(a, b)| NatAddr::V6(a, b)) } else { nat.v4.map(|(a, b)| NatAddr::V4(a, b)) };
-    addr.map(|addr| CtNat { side: nat.side, addr, ports: nat.ports })
 }

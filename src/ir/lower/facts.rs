@@ -30,6 +30,12 @@ pub struct Facts {
     pub shown: Option<usize>,
     /// Answers of branches.
     pub answers: Vec<Answer>,
+    /// The passes that the packet has been through, in order.
+    pub visits: Vec<usize>,
+    /// Whether it is an ICMP error about a known connection, where that is known.
+    pub icmp: Option<bool>,
+    /// Passes in whose zone all that is to be stored is stored.
+    pub settled: Vec<usize>,
     nat_bits: NatBits,
     zones: Vec<u16>,
 }
@@ -42,6 +48,9 @@ impl Facts {
             states: vec![None; attach.passes.len()],
             shown: None,
             answers: Vec::new(),
+            visits: Vec::new(),
+            icmp: None,
+            settled: Vec::new(),
             nat_bits,
             zones: attach.passes.clone(),
         }
@@ -54,6 +63,11 @@ impl Facts {
             *slot = Some(state);
         }
         facts.shown = Some(pass);
+        facts.visits.push(pass);
+        if matches!(state, State::New | State::Established | State::EstablishedReply) {
+            // Where its connection is not known an ICMP error is invalid, never new (kernel-facts 2.2).
+            facts.icmp = facts.icmp.or(Some(false));
+        }
         // What an earlier lookup of the same zone showed is void (see `passes::again`).
         facts.answers.retain(|answer| answer.field == Field::InDev || answer.pass != pass);
         facts

@@ -29,7 +29,7 @@ impl Lowering<'_> {
         live.retain(|live| live.index >= start);
         let devices = unanswered_devices(&live, facts);
         if !devices.is_empty() {
-            return self.by_device(part, &devices, facts, start, pending);
+            return self.by_device(&devices, facts, &mut |lowering, facts| lowering.list(part, facts, start, pending));
         }
         let mut lines = Vec::new();
         for live in &live {
@@ -100,15 +100,20 @@ impl Lowering<'_> {
     }
 
     /// `not in DEV`: flower cannot say it, so branch on the devices; a packet has arrived by at most one of them.
-    fn by_device(&mut self, part: Part, devices: &[String], facts: &Facts, start: usize, pending: &[Pending]) -> Tail {
+    pub(super) fn by_device(
+        &mut self,
+        devices: &[String],
+        facts: &Facts,
+        way: &mut dyn FnMut(&mut Self, &Facts) -> Tail,
+    ) -> Tail {
         let answers = |yes: Option<usize>| {
             let conds = devices.iter().map(|device| device_cond(device)).enumerate();
             conds.map(move |(at, cond)| Answer { pass: 0, field: Field::InDev, cond, holds: Some(at) == yes })
         };
-        let otherwise = self.list(part, &facts.with(answers(None)), start, pending);
+        let otherwise = way(self, &facts.with(answers(None)));
         let mut lines = Vec::new();
         for (at, device) in devices.iter().enumerate() {
-            let tail = self.list(part, &facts.with(answers(Some(at))), start, pending);
+            let tail = way(self, &facts.with(answers(Some(at))));
             if tail != otherwise {
                 lines.push(Line { ether: None, sets: vec![(Field::InDev, vec![device_cond(device)])], tail });
             }
@@ -177,7 +182,7 @@ fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
 }
 
 /// Devices of `not in` matches that are not yet branched on, sorted.
-fn unanswered_devices(live: &[Live<'_>], facts: &Facts) -> Vec<String> {
+pub(super) fn unanswered_devices(live: &[Live<'_>], facts: &Facts) -> Vec<String> {
     let devices = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in);
     let open = devices.filter(|device| facts.answer(0, Field::InDev, device_cond(device)).is_none());
     let sorted: BTreeSet<&String> = open.collect();
@@ -190,7 +195,7 @@ fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
 }
 
 /// Ethertype and conditions of each alternative, with those on what conntrack shows.
-fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
+pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
     alts(live)
         .filter_map(|alt| {
             let mut sets = alt.sets.clone();

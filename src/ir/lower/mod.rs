@@ -13,9 +13,11 @@
 //! kept by construction.
 
 mod actions;
+mod commits;
 mod facts;
 mod list;
 mod passes;
+mod settle;
 
 use crate::abi::{eth, ipproto};
 use crate::emit::program::{Role, RuleRef};

@@ -1,8 +1,8 @@
 //! Passes through conntrack, and the branches on what each shows.
 
 use crate::field::{Cond, Field};
-use crate::ir::graph::{Line, Step, Table, Tail};
-use crate::ir::policy::{State, StateSet};
+use crate::ir::graph::{End, Line, Step, Table, Tail};
+use crate::ir::policy::{Rule, State, StateSet};
 use crate::{abi::ct_state as bits, emit::program::Ct};
 
 use super::Lowering;
@@ -16,7 +16,10 @@ impl Lowering<'_> {
         };
         let zone = self.zone(pass);
         let mut tail = self.by_state(facts, pass, rest);
-        tail.steps.insert(0, Step::Ct(Ct::Track { zone, nat: self.translates(zone) }));
+        // What is dropped whatever its state is not looked up.
+        if !tail.steps.is_empty() || tail.end != End::Drop {
+            tail.steps.insert(0, Step::Ct(Ct::Track { zone, nat: self.translates(zone) }));
+        }
         tail
     }
 
@@ -42,20 +45,24 @@ impl Lowering<'_> {
         }
         let lines = state_lines(facts, &groups);
         // Conntrack leaves every packet in one of the six states; should a kernel ever know a seventh, it is dropped.
-        let otherwise = Tail { steps: Vec::new(), end: crate::ir::graph::End::Drop, rule: self.dispatch_rule };
+        let otherwise = Tail { steps: Vec::new(), end: End::Drop, rule: self.dispatch_rule };
         let title = self.title(facts.frame, &format!("state in zone {}", self.zone(pass)));
         self.goto(Table { frame: facts.frame, title, lines, otherwise })
     }
 
     /// A reply in a later zone, of a connection that an earlier zone did not know: what the later zone translated back
     /// may be just what the earlier one knows (a hairpin: two translations are undone in the reverse order), so the packet
-    /// passes the earlier zone once more.
+    /// passes the earlier zone once more. Of an ICMP error, what a zone does not know is invalid there, not new.
     fn again(&self, facts: &Facts, pass: usize, state: State, rest: &[usize]) -> (Facts, Vec<usize>) {
         let mut facts = facts.clone();
         let mut queue = Vec::new();
         if state.is_reply() && self.translates(self.zone(pass)) {
             for earlier in (0..self.attach.passes.len()).rev() {
-                let missed = facts.state(earlier) == Some(State::New);
+                let missed = match facts.state(earlier) {
+                    Some(State::New) => true,
+                    Some(State::Invalid) => state == State::RelatedReply,
+                    _ => false,
+                };
                 if earlier != pass && missed && self.translates(self.zone(earlier)) && !rest.contains(&earlier) {
                     facts = facts.forget(earlier);
                     queue.push(earlier);
@@ -76,6 +83,9 @@ impl Lowering<'_> {
             let _ = write!(text, ";{} {:?} {:?} {act:?}", live.index, live.mark, live.label);
         }
         let _ = write!(text, ";default {:?}", self.default_manner(facts));
+        if self.several() {
+            let _ = write!(text, ";{:?}", self.apart(facts, rest));
+        }
         // Rules of passes still to come may depend on the fact that this state was seen (`again`).
         if !rest.is_empty() {
             let news: Vec<bool> = facts.states.iter().map(|state| *state == Some(State::New)).collect();
@@ -85,13 +95,36 @@ impl Lowering<'_> {
         text
     }
 
-    /// Before the next pass replaces what the kernel shows, branch on the marks and labels that rules ask of this one.
-    fn shown(&mut self, facts: &Facts, pass: usize, rest: &[usize]) -> Tail {
-        if rest.is_empty() {
-            return self.rules_tail(facts);
+    /// The state of the pass that was last, where a policy of several passes acts by it between passes, or in commits
+    /// that are no rule's own.
+    fn apart(&self, facts: &Facts, rest: &[usize]) -> Option<State> {
+        let pass = facts.shown?;
+        let zone = self.zone(pass);
+        let named = |rule: &Rule| {
+            rule.actions.commit_zones.contains(&zone) || rule.actions.nat.iter().any(|(other, _)| *other == zone)
+        };
+        let related = matches!(facts.state(pass), Some(State::Related | State::RelatedReply))
+            && (self.translates(zone) || self.rewrites(rest));
+        let named = facts.applicable(&self.attach.rules).iter().any(|live| named(live.rule));
+        (related || named || self.stores_in(facts, pass)).then(|| facts.state(pass)).flatten()
+    }
+
+    /// What follows a pass: what has to be done before the next one, then that one, or the rules.
+    pub(super) fn shown(&mut self, facts: &Facts, pass: usize, rest: &[usize]) -> Tail {
+        if let Some(tail) = self.dropped(facts, rest) {
+            return tail;
         }
-        let Some((field, conds)) = self.next_question(facts, pass) else {
-            return self.track(facts, rest);
+        if self.error_matters(facts, pass, rest) {
+            return self.by_error(facts, pass, rest);
+        }
+        let tail = self.questions(facts, pass, rest);
+        self.apply_record(facts, pass, tail)
+    }
+
+    /// Before the next pass replaces what the kernel shows, branch on the marks and labels that rules ask of this one.
+    fn questions(&mut self, facts: &Facts, pass: usize, rest: &[usize]) -> Tail {
+        let Some((field, conds)) = self.next_question(facts, pass, rest) else {
+            return if rest.is_empty() { self.rules_tail(facts) } else { self.settle(facts, pass, rest) };
         };
         let answers = |yes: Option<usize>| {
             let conds = conds.clone();
@@ -99,10 +132,10 @@ impl Lowering<'_> {
         };
         let mut lines = Vec::new();
         for (at, cond) in conds.iter().enumerate() {
-            let tail = self.shown(&facts.with(answers(Some(at))), pass, rest);
+            let tail = self.questions(&facts.with(answers(Some(at))), pass, rest);
             lines.push(Line { ether: None, sets: vec![(field, vec![*cond])], tail });
         }
-        let otherwise = self.shown(&facts.with(answers(None)), pass, rest);
+        let otherwise = self.questions(&facts.with(answers(None)), pass, rest);
         if lines.iter().all(|line| line.tail == otherwise) {
             return otherwise;
         }
@@ -111,7 +144,16 @@ impl Lowering<'_> {
     }
 
     /// The first unanswered question on this pass's mark or label, with all others of the same mask: at most one of them holds.
-    fn next_question(&self, facts: &Facts, pass: usize) -> Option<(Field, Vec<Cond>)> {
+    fn next_question(&self, facts: &Facts, pass: usize, rest: &[usize]) -> Option<(Field, Vec<Cond>)> {
+        if let Some(cond) = self.helper_question(facts, pass)
+            && facts.answer(pass, Field::CtMark, cond).is_none()
+        {
+            return Some((Field::CtMark, vec![cond]));
+        }
+        if rest.is_empty() {
+            // The rules ask for themselves.
+            return None;
+        }
         let mut found: Option<(Field, u128, Vec<Cond>)> = None;
         for live in facts.applicable(&self.attach.rules).iter().filter(|live| live.rule.pass == pass) {
             let marks = facts.mark_questions(live.rule).into_iter().flatten().map(|cond| (Field::CtMark, cond));

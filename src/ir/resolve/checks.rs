@@ -6,7 +6,8 @@ use super::rule::{Place, Stage};
 use crate::abi::{eth, ipproto};
 use crate::diag::Diagnostic;
 use crate::field::{Cond, Field};
-use crate::ir::policy::{Alt, Attach, Link, Rule, State, StateSet, Verdict};
+use crate::ir::early::{self, Late, Later};
+use crate::ir::policy::{Alt, Attach, Link, Rule, State, Verdict};
 
 crate::declare_lints! {
     /// A rule that can only match what is accepted before it.
@@ -26,12 +27,16 @@ crate::declare_lints! {
          two sides then cannot find each other's hardware address.\n\nExample:\n\n    \
          policy a on port0 ingress zone 1 {\n        allow from any, redirect to port1\n        default drop\n    }\n\n\
          Remedy: `prefilter { allow arp, redirect to port1; allow icmp6 type 133-136, redirect to port1 }`.";
-    /// Storing with an established connection behind a rewritten header.
-    pub REMARK_TRANSLATED: Error = "remark-translated", "storing a mark with established connections of a zone that translates, after another zone's pass",
-        "A policy with several zones passes each in turn, and the packet's header is translated on the way. `set mark`, `set label` and \
-         `commit force` on an established connection of an earlier zone would look up the translated header there, and miss.\n\nExample:\n\n    \
-         policy p on eth0 ingress zone 3 then 2 {\n        allow established from zone 3, set mark 1\n        allow new, snat 192.0.2.1 in zone 3\n        default drop\n    }\n\n\
-         Remedy: store it with the connection's first packet (`allow new from zone 3, set mark 1`), or make the zone the last one.";
+    /// Storing with an established connection, decided behind a rewritten header.
+    pub STORED_TOO_LATE: Error = "stored-too-late", "storing a mark with established connections of one zone, where another zone decides",
+        "A policy with several zones passes each in turn, and the packet's header is translated on the way. What `set mark`, `set label` and \
+         `commit force` store with an established connection must be stored behind the pass through its zone, before the next one: \
+         behind that, the zone would not find the connection under the translated header. So it must be known by then that this rule decides, or, with \
+         `continue`, that a later one allows. It is not where a rule before it asks for the state in a later zone, matches addresses or ports that a later zone may \
+         translate, acts in a later zone, or has a limit.\n\nExample:\n\n    \
+         policy p on eth0 ingress zone 3 then 2 {\n        drop invalid                                     # of zone 2\n        allow established from zone 3, set mark 1\n        \
+         allow new, snat 192.0.2.1 in zone 3\n        default drop\n    }\n\n\
+         Remedy: put the rule that stores first; or store with the connection's first packet (`allow new from zone 3, set mark 1`).";
     /// An allow that accepts invalid packets.
     pub INVALID_ALLOWED: Note = "invalid-allowed", "an `allow` without a state word also accepts invalid packets",
         "A rule without a state word matches packets in every state, `invalid` ones too: packets that belong to no connection and begin none. \
@@ -91,27 +96,32 @@ fn fragments_pass(rules: &[Rule], cx: &mut Cx<'_>) {
     cx.report(finding.help("drop them too: `drop fragment any`"));
 }
 
-/// Rules that store something with an established connection of a zone which, by then, the packet's header no longer
-/// belongs to: a later pass has taken its place, and the commit looks the translated header up (kernel-facts 2.3; what it
-/// then commits is another connection).
-pub fn remark_translated(attaches: &[Attach], cx: &mut Cx<'_>) {
-    let established = StateSet::of(&[State::Established, State::EstablishedReply]);
+/// Rules that store something with an established connection of a zone that is not the last, where it is not known before
+/// the next pass whether they decide; behind it, the commit would look up a translated header (kernel-facts 2.3).
+pub fn stored_too_late(attaches: &[Attach], cx: &mut Cx<'_>) {
     for attach in attaches {
-        let last = attach.passes.len().saturating_sub(1);
-        for rule in
-            attach.rules.iter().filter(|rule| rule.pass < last && rule.states.and(established) != StateSet::EMPTY)
-        {
-            let stores = rule.actions.set_mark.is_some() || rule.actions.set_label.is_some() || rule.actions.force;
+        for Late { stores, waits, why } in early::late(attach, &cx.translating) {
+            let (Some(rule), Some(other)) = (attach.rules.get(stores), attach.rules.get(waits)) else { continue };
             let zone = attach.passes.get(rule.pass).copied().unwrap_or_default();
-            if stores && cx.translating.contains(&zone) {
-                let message = format!(
-                    "zone {zone} translates, so nothing can be stored with its established connections after the pass through the next zone"
-                );
-                let help = format!(
-                    "store it with new connections only (write `new`), or make {zone} the last zone of the policy"
-                );
-                cx.report(Diagnostic::new(&REMARK_TRANSLATED, rule.info.span, message).help(help));
-            }
+            let reason = match why {
+                Later::State(other) => format!("asks for the state in zone {other}"),
+                Later::Acts(other) => format!("acts in zone {other}, and never on what is invalid there"),
+                Later::Header => "matches addresses or ports that a later zone may translate".to_owned(),
+                Later::Limit => "has a limit, and what exceeds it is dropped".to_owned(),
+            };
+            let message = format!(
+                "what this stores with established connections of zone {zone} must be stored before the packet is translated, and it is not known then which rule decides"
+            );
+            let finding = Diagnostic::new(&STORED_TOO_LATE, rule.info.span, message);
+            let finding = if stores == waits {
+                finding.note(format!("this rule {reason}"))
+            } else {
+                finding.because(other.info.span, format!("this {reason}"))
+            };
+            let first = if stores == waits || rule.verdict == Verdict::Continue { "" } else { "put this rule first, " };
+            cx.report(finding.help(format!(
+                "{first}store with new connections only (write `new`), or make {zone} the only zone of the policy"
+            )));
         }
     }
 }

@@ -196,7 +196,7 @@ pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Dia
     cx.marks.used = reserve::needed(scopes.iter().chain(&unused), &mut cx);
     let attaches: Vec<_> = scopes.iter().map(|scope| rule::attach(scope, &mut cx)).collect();
     // Rules of unused groups are checked like any others, and then forgotten.
-    checks::remark_translated(&attaches, &mut cx);
+    checks::stored_too_late(&attaches, &mut cx);
     let translating = cx.translating.clone();
     for scope in &unused {
         rule::attach(scope, &mut cx);
