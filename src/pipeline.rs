@@ -1,6 +1,7 @@
 //! The chain of stages: Source, Ast, Policy, Graph, Program. It stops after a stage that reported an error.
 
 use crate::diag::Diagnostics;
+use crate::emit::cost;
 use crate::emit::linearize::{FILTERS_MAX, linearize};
 use crate::emit::program::Program;
 use crate::ir::lower::lower;
@@ -42,7 +43,11 @@ fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) 
         return Ok(None);
     }
     let graph = optimize::run(lower(&policy, &run.map), Scale::default());
-    let program = linearize(graph, &policy, Scale::default(), FILTERS_MAX, &mut run.diags);
+    let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
+    let program = linearize(graph, &policy, Scale::default(), most, &mut run.diags);
+    if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {
+        cost::limit::check(&program, &policy, most, &mut run.diags);
+    }
     run.policy = Some(policy);
     if !run.diags.has_errors() {
         run.program = Some(program);
