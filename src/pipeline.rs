@@ -2,6 +2,7 @@
 //! after a stage that reported an error.
 
 use crate::diag::Diagnostics;
+use crate::emit::cost;
 use crate::emit::linearize::{FILTERS_MAX, linearize};
 use crate::emit::program::Program;
 use crate::ir::lower::lower;
@@ -69,7 +70,11 @@ fn stages(
         return Ok(None);
     }
     let graph = optimize::run(lower(&policy, &run.map), Scale::default());
-    let program = linearize(graph, &policy, Scale::default(), FILTERS_MAX, &mut run.diags);
+    let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
+    let program = linearize(graph, &policy, Scale::default(), most, &mut run.diags);
+    if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {
+        cost::limit::check(&program, &policy, most, &mut run.diags);
+    }
     if !run.diags.has_errors() {
         run.proof = report::check(&policy, &program, proving.budget, proving.accept_unproven, &mut run.diags);
     }

@@ -9,7 +9,7 @@ use crate::diag::render;
 use crate::emit::cost::report::Stats;
 use crate::emit::program::{Placement, Program};
 use crate::emit::{cost, dot, json, tc};
-use crate::parse::{DiskFiles, Files, LoadError};
+use crate::parse::DiskFiles;
 use crate::pipeline::{self, Compiled};
 
 /// Arguments of `ctpolicy compile`.
@@ -34,9 +34,6 @@ pub struct Args {
     /// output (with `-o -` to standard error); without it, this alone to standard output. `--format json` gives both as JSON.
     #[arg(long)]
     pub stats: bool,
-    /// Refuse a policy that becomes more than N filters
-    #[arg(long, value_name = "N")]
-    pub max_filters: Option<usize>,
     /// How to read the policy
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -68,7 +65,7 @@ fn version(text: &str) -> Result<(u16, u16), String> {
 /// # Errors
 /// [`Failure`] for files, and for what a script cannot say.
 pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
-    let compiled = compile(args, &DiskFiles)?;
+    let compiled = pipeline::compile_with(&args.file, &DiskFiles, &args.policy.options(), args.policy.proving())?;
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
     warn_if_empty(&args.file, &compiled, out);
     let Some(texts) = print(&compiled, args)? else { return Ok(Exit::Policy) };
@@ -85,21 +82,6 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
-}
-
-/// Compiles as the arguments ask. A policy of more filters than `--max-filters` has no Program.
-///
-/// # Errors
-/// [`LoadError`] when a file cannot be read.
-pub fn compile(args: &Args, files: &dyn Files) -> Result<Compiled, LoadError> {
-    let mut compiled = pipeline::compile_with(&args.file, files, &args.policy.options(), args.policy.proving())?;
-    if let (Some(max), Some(program), Some(policy)) = (args.max_filters, &compiled.program, &compiled.policy) {
-        cost::limit::check(program, policy, max, &mut compiled.diags);
-        if compiled.diags.has_errors() {
-            compiled.program = None;
-        }
-    }
-    Ok(compiled)
 }
 
 /// What there is to print.
@@ -154,7 +136,7 @@ mod tests {
         let args = <Words as clap::Parser>::try_parse_from(words).unwrap().args;
         let policy = "policy p on lo ingress {\n    allow tcp to port 80\n    default drop\n}\n";
         let files = std::collections::BTreeMap::from([("p.pol".to_owned(), policy.as_bytes().to_vec())]);
-        print(&compile(&args, &files).unwrap(), &args).unwrap().unwrap()
+        print(&pipeline::compile(&args.file, &files, &args.policy.options()).unwrap(), &args).unwrap().unwrap()
     }
 
     #[test]

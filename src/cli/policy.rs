@@ -28,6 +28,9 @@ pub struct PolicyArgs {
     /// Address of a device for `masquerade` (again for IPv6 or other devices)
     #[arg(long, value_name = "DEV=ADDR", value_parser = address)]
     pub address: Vec<(String, IpAddr)>,
+    /// Refuse a policy that becomes more than N filters (without it: more than a million)
+    #[arg(long, value_name = "N")]
+    pub max_filters: Option<usize>,
     /// Use a policy that is too large for the proof that its filters mean the same
     #[arg(long)]
     pub accept_unproven: bool,
@@ -84,7 +87,8 @@ impl PolicyArgs {
                 IpAddr::V6(v6) => known.v6 = Some(*v6),
             }
         }
-        Options { bare, default_allow: self.default == DefaultArg::Allow, addresses }
+        let default_allow = self.default == DefaultArg::Allow;
+        Options { bare, default_allow, addresses, filters_max: self.max_filters }
     }
 }
 

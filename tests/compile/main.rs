@@ -98,7 +98,7 @@ fn args(path: &Path) -> Result<compile::Args, Failed> {
 
 /// Findings and script of a policy.
 fn outputs(args: &compile::Args, files: &dyn Files) -> Result<(String, Option<String>), Failed> {
-    let compiled = compile::compile(args, files)?;
+    let compiled = ctpolicy::pipeline::compile(&args.file, files, &args.policy.options())?;
     let mut diag = render::text(&compiled.diags, &compiled.map, false);
     let script = match compile::print(&compiled, args) {
         Ok(texts) => texts.map(|texts| texts.stats.unwrap_or(texts.ruleset)),

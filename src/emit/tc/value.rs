@@ -77,7 +77,9 @@ fn bits(f: &mut fmt::Formatter<'_>, row: &Row, value: u128, mask: u128) -> fmt::
         Kind::Mac => masked(f, whole, &Mac(value), &Mac(mask)),
         Kind::Ipv4 => masked(f, whole, &Ipv4Addr::from_bits(value as u32), &mask.count_ones()),
         Kind::Ipv6 => masked(f, whole, &Ipv6Addr::from_bits(value), &mask.count_ones()),
-        Kind::Port | Kind::U8MaskHex | Kind::U16Host => masked(f, whole, &value, &format_args!("{mask:#x}")),
+        // `tc` 6.1 reads port 0 as none at all, but not behind a mask (flower_parse_port).
+        Kind::Port => masked(f, whole && value != 0, &value, &format_args!("{mask:#x}")),
+        Kind::U8MaskHex | Kind::U16Host => masked(f, whole, &value, &format_args!("{mask:#x}")),
         Kind::U8 => masked(f, whole, &value, &mask),
         Kind::U8Hex | Kind::U16Hex | Kind::U32Host => {
             masked(f, whole, &format_args!("{value:#x}"), &format_args!("{mask:#x}"))

@@ -62,6 +62,8 @@ pub struct Options {
     pub default_allow: bool,
     /// Addresses of devices, for `masquerade`.
     pub addresses: BTreeMap<String, Addresses>,
+    /// `--max-filters N`: a policy of more is refused; `None` for the usual limit.
+    pub filters_max: Option<usize>,
 }
 
 /// The attach point of rules outside any policy.
