@@ -9,7 +9,11 @@ mod alphabet;
 mod commit;
 mod ct;
 pub mod diagram;
+mod filter;
 mod guard;
+mod matching;
+mod names;
+mod passes;
 mod policy;
 mod possible;
 mod program;
@@ -27,8 +31,9 @@ use crate::ir::outcome::Outcome;
 use crate::ir::packet::Packet;
 use crate::ir::policy::{Attach, Policy};
 use diagram::{Diagram, FALSE, Full, Literal, NONE, Node, TRUE};
+use names::Names;
 use possible::possible;
-use vars::{Names, Vars};
+use vars::Vars;
 pub use world::Meaning;
 use world::World;
 
@@ -39,13 +44,14 @@ pub struct Budget {
     pub nodes: usize,
     /// Pieces that one block's packets may be split into.
     pub pieces: usize,
-    /// Whether to prove also that the same rule decides, not only that the same happens.
-    pub attribute: bool,
+    /// To prove also that the same rule decides, not only that the same happens, so many nodes may be tried: the diagrams are
+    /// larger by far where rules overlap.
+    pub attribute: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { nodes: 1 << 22, pieces: 256, attribute: false }
+        Self { nodes: 1 << 23, pieces: 256, attribute: 7 << 19 }
     }
 }
 
@@ -63,6 +69,8 @@ pub struct Block {
     pub pieces: usize,
     /// Nodes of the largest store.
     pub nodes: usize,
+    /// Whether it was proven, too, that the same rule decides.
+    pub attributed: bool,
 }
 
 /// Why there is no proof.
@@ -124,15 +132,24 @@ impl Pair<'_> {
     fn prove(&self, budget: Budget) -> Result<Block, Failure> {
         let vars = self.vars();
         let mut block = Block::default();
+        let mut attribute = budget.attribute > 0;
         let mut open: Vec<Vec<Literal>> = vec![Vec::new()];
         while let Some(assumed) = open.pop() {
-            let diagram = Diagram::new(budget.nodes, assumed.clone());
-            let mut world = World::new(vars.clone(), budget.attribute, diagram);
+            let nodes = if attribute { budget.attribute.min(budget.nodes) } else { budget.nodes };
+            let diagram = Diagram::new(nodes, assumed.clone());
+            let mut world = World::new(vars.clone(), attribute, diagram);
             let compared = self.compare(&mut world);
-            block.nodes = block.nodes.max(world.diagram.len());
+            block.nodes = block.nodes.max(world.diagram.size());
             match compared {
-                Ok(None) => block.pieces += 1,
+                Ok(None) => {
+                    block.pieces += 1;
+                    block.attributed = attribute;
+                }
                 Ok(Some(way)) => return Err(Failure::Mismatch(Box::new(self.mismatch(&vars, &way)))),
+                Err(Full) if attribute => {
+                    attribute = false;
+                    open.push(assumed);
+                }
                 Err(Full) => {
                     let pieces = block.pieces + open.len() + 2;
                     let Some(level) = world.split().filter(|_| pieces <= budget.pieces) else {
@@ -183,7 +200,7 @@ impl Meanings {
     pub fn new(policy: &Policy, program: &Program, block: usize, budget: Budget) -> Option<Self> {
         let (attach, attached) = (policy.attaches.get(block)?, program.attaches.get(block)?);
         let pair = Pair { at: block, policy, attach, program, attached };
-        let mut world = World::new(pair.vars(), budget.attribute, Diagram::new(budget.nodes, Vec::new()));
+        let mut world = World::new(pair.vars(), budget.attribute > 0, Diagram::new(budget.nodes, Vec::new()));
         let meant = policy::meaning(&mut world, policy, attach).ok()?;
         let done = program::meaning(&mut world, program, attached).ok()?;
         Some(Self { world, meant, done })

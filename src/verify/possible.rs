@@ -3,7 +3,8 @@
 use super::commit::icmp;
 use super::diagram::{Full, Node, TRUE};
 use super::guard::{Facts, Guard};
-use super::vars::{NEIGHBOUR_TALK, View};
+use super::names::NEIGHBOUR_TALK;
+use super::vars::View;
 use super::world::World;
 use crate::abi::{eth, ipproto};
 use crate::field::{Cond, Field};

@@ -6,15 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::diagram::{Full, Node};
-use super::guard::{Facts, Guard, keeps_whole, only};
-use super::vars::{Vars, View};
-use super::world::{Effect, Meaning, World, truth};
+use super::vars::View;
+use super::world::{Effect, Meaning, World};
 use crate::abi::{GOTO_MAX, eth};
 use crate::emit::eval::{Fault, Masked, mask_of};
-use crate::emit::program::{Action, Attached, Chain, Control, Filter, Program, Role};
-use crate::field::{Cond, Field};
+use crate::emit::program::{Action, Attached, Chain, Control, Filter, Program, Role, RuleRef};
 use crate::ir::outcome::{Fate, Origin, Outcome};
-use crate::ir::policy::{Out, State, StateSet};
+use crate::ir::policy::Out;
 
 /// What has happened to a packet before a chain, where that decides what the chain means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +54,8 @@ pub(super) struct At<'f> {
     pub actions: &'f [Action],
     /// What the later prios of the chain come to.
     pub rest: Node,
+    /// Whether the outcome is to tell the filter's rule.
+    pub named: bool,
 }
 
 /// The meaning of one block of a Program.
@@ -147,13 +147,13 @@ impl Kernel<'_> {
                 rest = self.join(&mut batch, rest)?;
             }
             // A mask is as old as the first filter that has it; the kernel tries the oldest first.
-            let mut ages: HashMap<Vec<Masked>, usize> = HashMap::new();
-            let mut aged: Vec<(usize, &Filter)> = Vec::with_capacity(filters.len());
+            let mut masks: HashMap<Vec<Masked>, usize> = HashMap::new();
+            let mut order: Vec<(usize, &Filter)> = Vec::with_capacity(filters.len());
             for (at, filter) in filters.into_iter().enumerate() {
-                aged.push((*ages.entry(mask_of(filter)).or_insert(at), filter));
+                order.push((*masks.entry(mask_of(filter)).or_insert(at), filter));
             }
-            aged.sort_by_key(|(age, _)| *age);
-            for (_, filter) in aged.into_iter().rev() {
+            order.sort_by_key(|(age, _)| *age);
+            for (_, filter) in order.into_iter().rev() {
                 let guard = self.guard(filter, context)?;
                 if guard.is_never() {
                     continue;
@@ -185,67 +185,24 @@ impl Kernel<'_> {
         rest: Node,
         ends: &mut HashMap<(&'f [Action], Option<usize>), Node>,
     ) -> Result<Node, Full> {
-        let limited = filter.actions.iter().any(|action| matches!(action, Action::Police(_)));
-        let by_rule = self.world.attribute || limited || filter.rule >= self.program.rules.len();
-        let key = (filter.actions.as_slice(), by_rule.then_some(filter.rule));
-        if let Some(node) = ends.get(&key) {
-            return Ok(*node);
-        }
-        let node = self.actions(At { filter, chain, actions: &filter.actions, rest }, context)?;
-        ends.insert(key, node);
-        Ok(node)
-    }
-
-    /// When a filter hits.
-    fn guard(&mut self, filter: &Filter, context: &Context) -> Result<Guard, Full> {
-        let mut guard = Guard::default();
-        let of = |field: Field| filter.keys.iter().find(|key| key.field == field).map(|key| key.cond);
-        let named = |field: Field| of(field).and_then(|cond| only(&[cond])).filter(|value| *value != 0);
-        let mut facts = Facts { ethertype: None, proto: named(Field::IpProto), whole: context.whole };
-        match filter.protocol {
-            eth::P_ALL => {}
-            eth::P_8021Q => {
-                facts.ethertype = named(Field::VlanEthType).and_then(|value| u16::try_from(value).ok());
-                let bare = self.world.ethertype(&[eth::P_8021Q])?;
-                guard.and(self.world.diagram.node(Vars::TAG, bare, super::diagram::TRUE)?);
+        let rule = self.program.rules.get(filter.rule);
+        // A filter that sends packets on does not decide.
+        let decides = !controls(filter).any(|control| matches!(control, Control::Goto(_) | Control::Continue));
+        // Whether what the actions come to depends on the rule in other ways than by its name.
+        let apart = rule.is_none() || filter.actions.iter().any(|action| matches!(action, Action::Police(_)));
+        let key = (filter.actions.as_slice(), apart.then_some(filter.rule));
+        let node = if let Some(node) = ends.get(&key) {
+            *node
+        } else {
+            let at = At { filter, chain, actions: &filter.actions, rest, named: apart };
+            let node = self.actions(at, context)?;
+            *ends.entry(key).or_insert(node)
+        };
+        match rule {
+            Some(rule) if self.world.attribute && decides && !apart => {
+                self.world.after(&Effect::Decide(origin(rule)), node)
             }
-            other => {
-                facts.ethertype = Some(other);
-                guard.tag(false);
-                guard.literals(self.world.vars.ethertypes.literals(other.into()));
-            }
-        }
-        let tested =
-            Facts { whole: context.whole || of(Field::IpFlags).is_some_and(|cond| keeps_whole(&[cond])), ..facts };
-        for key in &filter.keys {
-            match key.field {
-                Field::CtState | Field::CtZone | Field::CtMark | Field::CtLabel => {
-                    let node = self.conntrack(key.field, key.cond, context)?;
-                    guard.and(node);
-                }
-                Field::IpFlags => guard.dissected(self.world, key.field, key.cond, facts)?,
-                _ => guard.dissected(self.world, key.field, key.cond, tested)?,
-            }
-        }
-        Ok(guard)
-    }
-
-    /// When a key on what conntrack shows is satisfied.
-    fn conntrack(&mut self, field: Field, cond: Cond, context: &Context) -> Result<Node, Full> {
-        match (field, context.shown) {
-            (Field::CtState, shown) => {
-                let fits: Vec<State> =
-                    State::ALL.into_iter().filter(|state| cond.matches(u128::from(state.bits()))).collect();
-                let fits = StateSet::of(&fits);
-                match shown {
-                    Some(view) => self.world.states(view, fits),
-                    None => Ok(truth(fits.contains(State::Untracked))),
-                }
-            }
-            // No entry that we did not look up tells its zone.
-            (Field::CtZone, Some(View::Pass { zone, .. })) => Ok(truth(cond.matches(zone.into()))),
-            (Field::CtZone, _) | (_, None) => Ok(truth(cond.matches(0))),
-            (_, Some(view)) => self.world.info(view, field, &[cond]),
+            _ => Ok(node),
         }
     }
 
@@ -265,13 +222,7 @@ impl Kernel<'_> {
         let Some(rule) = self.program.rules.get(at.filter.rule) else {
             return self.world.meaning(Meaning::Fault(Fault::NoRule(at.chain)));
         };
-        let origin = match rule.role {
-            _ if !self.world.attribute => Origin::Machinery,
-            Role::Rule => Origin::Rule { ident: rule.ident, meaning: rule.meaning },
-            Role::Default => Origin::Default,
-            Role::Implicit => Origin::Implicit,
-            Role::Dispatch | Role::Entry => Origin::Machinery,
-        };
+        let origin = if self.world.attribute && at.named { origin(rule) } else { Origin::Machinery };
         let dropped = verdict == Fate::Drop;
         let outcome = Outcome {
             verdict,
@@ -321,5 +272,15 @@ impl Kernel<'_> {
         let fault = self.world.meaning(Meaning::Fault(Fault::NotIp(chain)))?;
         let is_ip = self.world.ethertype(&[eth::P_IP, eth::P_IPV6])?;
         self.world.diagram.ite(is_ip, node, fault)
+    }
+}
+
+/// Who decides by a filter of this rule.
+fn origin(rule: &RuleRef) -> Origin {
+    match rule.role {
+        Role::Rule => Origin::Rule { ident: rule.ident, meaning: rule.meaning },
+        Role::Default => Origin::Default,
+        Role::Implicit => Origin::Implicit,
+        Role::Dispatch | Role::Entry => Origin::Machinery,
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::alphabet::Alphabet;
 use super::diagram::Literal;
-use super::vars::{Symbols, Vars, View, states_of};
+use super::names::Symbols;
+use super::vars::{Vars, View, states_of};
 use crate::abi::{eth, ipproto};
 use crate::field::Field;
 use crate::ir::packet::{CtView, Fragment, Packet, device_value};
@@ -103,7 +104,7 @@ fn device(vars: &Vars, way: &BTreeMap<u32, bool>, attach: &Attach) -> String {
     match vars.devices.value(set) {
         Some(value) => name(value),
         None if !named.contains(&own) => own,
-        None => (0..).map(|at| format!("other{at}")).find(|other| !named.contains(other)).unwrap_or(own),
+        None => (0..=named.len()).map(|at| format!("other{at}")).find(|other| !named.contains(other)).unwrap_or(own),
     }
 }
 

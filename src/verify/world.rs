@@ -7,7 +7,7 @@ use super::vars::{Vars, View, states_of};
 use crate::emit::eval::Fault;
 use crate::field::value::prefixes;
 use crate::field::{Cond, Field};
-use crate::ir::outcome::{Committed, Outcome};
+use crate::ir::outcome::{Committed, Origin, Outcome};
 use crate::ir::policy::{Out, State, StateSet};
 
 /// What becomes of a packet.
@@ -30,6 +30,8 @@ pub enum Effect {
     Limit(u32),
     /// The translation on record was applied at this pass.
     Translate(usize),
+    /// This decided.
+    Decide(Origin),
 }
 
 /// Number of the first leaf that is a [`Meaning`].
@@ -82,9 +84,12 @@ impl World {
                 Effect::Commit(commit) => outcome.commits.insert(0, commit.clone()),
                 Effect::Mirror(out) => outcome.mirrors.insert(0, out.clone()),
                 Effect::Limit(ident) => outcome.limits.insert(0, *ident),
+                Effect::Decide(origin) => outcome.rule = *origin,
                 // Nothing of a pass outlives a dropped packet.
                 Effect::Translate(at) => {
-                    outcome.passes.get_mut(*at).into_iter().for_each(|(_, applied)| *applied = true)
+                    if let Some((_, applied)) = outcome.passes.get_mut(*at) {
+                        *applied = true;
+                    }
                 }
             }
             intern(leaves, meanings, Meaning::Outcome(outcome))

@@ -49,7 +49,7 @@ fn rule(ident: u32, verdict: Verdict, pass: usize, states: &[State], alts: Vec<A
 
 /// Two zones, both translations, a mark that must be stored between them, a marking `continue`, a stateless rule,
 /// overlapping drops and allows.
-fn sample() -> Policy {
+pub fn sample() -> Policy {
     use State::{Established, EstablishedReply, New, Related, RelatedReply};
     let pool = |side: NatSide| Nat {
         side,

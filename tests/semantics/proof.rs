@@ -1,16 +1,17 @@
 //! The proof's diagrams against the evaluators: each says of every packet what they say of it.
 
+use ctpolicy::diag::{Diagnostics, Level};
 use ctpolicy::emit::eval::eval as run;
 use ctpolicy::emit::program::Program;
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::policy::Policy;
-use ctpolicy::verify::{Budget, Failure, Meaning, Meanings, prove};
+use ctpolicy::verify::{Budget, Failure, Meaning, Meanings, prove, report};
 
 use crate::rng::Rng;
 use crate::shrink::Case;
-use crate::{compile_at, number, packets, policies, report, scale};
+use crate::{compile_at, mutants, number, packets, policies, report, scale};
 
-const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: true };
+const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22 };
 
 /// Whether the proof of `program` fails, with a packet that both evaluators agree on.
 pub fn refuted(policy: &Policy, program: &Program) -> bool {
@@ -76,5 +77,51 @@ fn random_policies_are_proven() {
             }
             Err(failure) => panic!("seed {seed}: {failure:?}"),
         }
+    }
+}
+
+#[test]
+fn what_is_too_large_at_once_is_proven_piece_by_piece() {
+    let policy = mutants::sample();
+    let program = compile_at(&policy, scale(1)).unwrap();
+    let whole = prove(&policy, &program, BUDGET).unwrap().blocks[0];
+    assert!(whole.pieces == 1 && whole.attributed, "{whole:?}");
+    let small = Budget { nodes: whole.nodes / 3, pieces: 100, ..BUDGET };
+    let split = prove(&policy, &program, small).unwrap().blocks[0];
+    assert!(split.pieces > 1 && split.nodes <= whole.nodes / 3 && !split.attributed, "{split:?}");
+    // A bug in one piece is found, and what cannot be split far enough is said to be unproven.
+    let mut wrong = program.clone();
+    for chain in &mut wrong.attaches[0].chains {
+        chain.filters.pop();
+    }
+    assert!(matches!(prove(&policy, &wrong, small), Err(Failure::Mismatch(_))));
+    let tiny = Budget { nodes: whole.nodes / 3, pieces: 1, ..BUDGET };
+    assert!(matches!(prove(&policy, &program, tiny), Err(Failure::TooLarge { block: 0, proven: 0, left: 1 })));
+}
+
+#[test]
+fn a_failed_proof_is_an_error_with_its_packet() {
+    let policy = mutants::sample();
+    let program = compile_at(&policy, scale(1)).unwrap();
+    let findings = |program: &Program, budget: Budget, accept: bool| {
+        let mut diags = Diagnostics::default();
+        let proof = report::check(&policy, program, budget, accept, &mut diags);
+        assert_eq!(proof.is_some(), diags.list().is_empty());
+        diags
+    };
+    assert!(findings(&program, BUDGET, false).list().is_empty());
+    let mut wrong = program.clone();
+    for chain in &mut wrong.attaches[0].chains {
+        chain.filters.pop();
+    }
+    let diags = findings(&wrong, BUDGET, true);
+    let found = &diags.list()[0];
+    assert_eq!((found.lint.name, found.level), ("miscompiled", Level::Error));
+    assert!(found.notes[0].starts_with("packet: ") && found.notes[0].contains("on eth0 ingress"), "{found:?}");
+    assert!(found.notes[2].contains("fell off the end of chain"), "{found:?}");
+    let tiny = Budget { nodes: 100, pieces: 1, attribute: 0 };
+    for (accept, level) in [(false, Level::Error), (true, Level::Warning)] {
+        let diags = findings(&program, tiny, accept);
+        assert_eq!((diags.list()[0].lint.name, diags.list()[0].level), ("unproven", level));
     }
 }
