@@ -3,8 +3,11 @@
 use crate::diag::Lint;
 
 /// The rooms, in the order of the pipeline; each lists the lints of its files.
-const ROOMS: &[&[&[&Lint]]] =
-    &[&[crate::parse::lints::LINTS], crate::ir::resolve::LINTS, &[crate::emit::linearize::LINTS]];
+const ROOMS: &[&[&[&Lint]]] = &[
+    &[crate::parse::lints::LINTS],
+    crate::ir::resolve::LINTS,
+    &[crate::emit::linearize::LINTS, crate::verify::report::LINTS],
+];
 
 /// Every lint, in the order of the rooms.
 pub fn lints() -> impl Iterator<Item = &'static Lint> {

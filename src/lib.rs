@@ -20,3 +20,4 @@ pub mod optimize;
 pub mod parse;
 pub mod pipeline;
 pub mod source;
+pub mod verify;

@@ -1,4 +1,5 @@
-//! The chain of stages: Source, Ast, Policy, Graph, Program. It stops after a stage that reported an error.
+//! The chain of stages: Source, Ast, Policy, Graph, Program, and the proof that the last means what the third says. It stops
+//! after a stage that reported an error.
 
 use crate::diag::Diagnostics;
 use crate::emit::cost;
@@ -10,6 +11,7 @@ use crate::ir::resolve::{Options, resolve};
 use crate::optimize::{self, price::Scale};
 use crate::parse::{Files, LoadError, load};
 use crate::source::SourceMap;
+use crate::verify::{Budget, Proof, report};
 
 /// What one policy file (with all that it includes) became, as far as it came.
 #[derive(Debug, Default)]
@@ -22,6 +24,17 @@ pub struct Compiled {
     pub policy: Option<Policy>,
     /// What the kernel is to hold; `None` after an error.
     pub program: Option<Program>,
+    /// That it decides every packet as the file says; `None` after an error, and where it was accepted without.
+    pub proof: Option<Proof>,
+}
+
+/// How a Program is proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proving {
+    /// How much it may take.
+    pub budget: Budget,
+    /// Whether a policy too large for that is compiled nevertheless, with a warning.
+    pub accept_unproven: bool,
 }
 
 /// Runs all stages on the policy at `path` (`-` is standard input).
@@ -29,13 +42,27 @@ pub struct Compiled {
 /// # Errors
 /// [`LoadError`] when a file cannot be read. Mistakes in the policy are no errors here: they are in [`Compiled::diags`].
 pub fn compile(path: &str, files: &dyn Files, options: &Options) -> Result<Compiled, LoadError> {
+    compile_with(path, files, options, Proving::default())
+}
+
+/// As [`compile`], with a say in the proof.
+///
+/// # Errors
+/// [`LoadError`]
+pub fn compile_with(path: &str, files: &dyn Files, options: &Options, proving: Proving) -> Result<Compiled, LoadError> {
     let mut run = Compiled::default();
-    let done = stages(path, files, options, &mut run);
+    let done = stages(path, files, options, proving, &mut run);
     run.diags.sort();
     done.map(|_| run)
 }
 
-fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) -> Result<Option<()>, LoadError> {
+fn stages(
+    path: &str,
+    files: &dyn Files,
+    options: &Options,
+    proving: Proving,
+    run: &mut Compiled,
+) -> Result<Option<()>, LoadError> {
     let asts = load(path, files, &mut run.map, &mut run.diags)?;
     // Names are looked up even in a file that did not parse as a whole, so that one run reports every mistake.
     let policy = resolve(&asts, &run.map, options, &mut run.diags);
@@ -47,6 +74,9 @@ fn stages(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) 
     let program = linearize(graph, &policy, Scale::default(), most, &mut run.diags);
     if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {
         cost::limit::check(&program, &policy, most, &mut run.diags);
+    }
+    if !run.diags.has_errors() {
+        run.proof = report::check(&policy, &program, proving.budget, proving.accept_unproven, &mut run.diags);
     }
     run.policy = Some(policy);
     if !run.diags.has_errors() {

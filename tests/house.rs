@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["field", "diag"],
     &["parse"],
     &["ir", "optimize", "emit"],
-    &["live"],
+    &["live", "verify"],
     &["pipeline", "explain"],
     &["cli"],
 ];

@@ -65,7 +65,7 @@ fn version(text: &str) -> Result<(u16, u16), String> {
 /// # Errors
 /// [`Failure`] for files, and for what a script cannot say.
 pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
-    let compiled = pipeline::compile(&args.file, &DiskFiles, &args.policy.options())?;
+    let compiled = pipeline::compile_with(&args.file, &DiskFiles, &args.policy.options(), args.policy.proving())?;
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
     warn_if_empty(&args.file, &compiled, out);
     let Some(texts) = print(&compiled, args)? else { return Ok(Exit::Policy) };

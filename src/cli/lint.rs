@@ -129,7 +129,7 @@ fn roots(args: &Args) -> (Vec<Compiled>, Vec<Failure>) {
     let mut runs = Vec::new();
     let Paths { files, mut failures } = paths::find(&args.paths);
     for path in files {
-        match pipeline::compile(&path, &DiskFiles, &options) {
+        match pipeline::compile_with(&path, &DiskFiles, &options, args.policy.proving()) {
             Ok(run) => runs.push((DiskFiles.identity(&path), run)),
             Err(error) => failures.push(error.into()),
         }

@@ -18,11 +18,11 @@ use crate::pipeline::{self, Compiled};
 pub fn compile(file: &str, args: &PolicyArgs, session: &Session, out: Out) -> Result<Compiled, Failure> {
     let mut options = args.options();
     let files = ReadOnce::default();
-    let mut compiled = pipeline::compile(file, &files, &options)?;
+    let mut compiled = pipeline::compile_with(file, &files, &options, args.proving())?;
     // Only `masquerade` asks for addresses.
     if compiled.map.files().iter().any(|file| file.text.contains("masquerade")) {
         add_addresses(&mut options, session)?;
-        compiled = pipeline::compile(file, &files, &options)?;
+        compiled = pipeline::compile_with(file, &files, &options, args.proving())?;
     }
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
     warn_if_empty(file, &compiled, out);

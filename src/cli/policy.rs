@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::Out;
 use crate::ir::policy::Hook;
 use crate::ir::resolve::{Addresses, BareAttach, Options};
-use crate::pipeline::Compiled;
+use crate::pipeline::{Compiled, Proving};
 
 /// The attach point of bare rules, and what the machine would know.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -31,6 +31,9 @@ pub struct PolicyArgs {
     /// Refuse a policy that becomes more than N filters (without it: more than a million)
     #[arg(long, value_name = "N")]
     pub max_filters: Option<usize>,
+    /// Use a policy that is too large for the proof that its filters mean the same
+    #[arg(long)]
+    pub accept_unproven: bool,
 }
 
 /// `ingress` or `egress`
@@ -62,6 +65,12 @@ fn address(text: &str) -> Result<(String, IpAddr), String> {
 }
 
 impl PolicyArgs {
+    /// How the filters are proven.
+    #[must_use]
+    pub fn proving(&self) -> Proving {
+        Proving { accept_unproven: self.accept_unproven, ..Proving::default() }
+    }
+
     /// What the resolver asks for.
     #[must_use]
     pub fn options(&self) -> Options {

@@ -8,7 +8,7 @@ use crate::field::Field;
 use crate::ir::packet::{CtView, Packet};
 
 /// What becomes of a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Outcome {
     /// Where it goes.
     pub verdict: Fate,
@@ -28,7 +28,7 @@ pub struct Outcome {
 }
 
 /// Where a packet goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// Into the stack, or out of the device.
     Accept,
@@ -39,7 +39,7 @@ pub enum Fate {
 }
 
 /// Who decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A rule.
     Rule {
@@ -57,7 +57,7 @@ pub enum Origin {
 }
 
 /// A commit that took effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Committed {
     /// In which zone.
     pub zone: u16,
@@ -74,7 +74,7 @@ pub struct Committed {
 }
 
 /// A translation that a commit asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Translation {
     /// Into this range.
     To {

@@ -13,7 +13,7 @@ use ctpolicy::ir::policy::{
 use ctpolicy::source::Span;
 
 use crate::rng::Rng;
-use crate::{compile, differs, form, packets};
+use crate::{compile, differs, form, packets, proof};
 
 fn info(ident: u32) -> RuleInfo {
     RuleInfo {
@@ -114,9 +114,12 @@ fn packets_of(policy: &Policy) -> Vec<(Packet, Outcome)> {
     all.collect()
 }
 
-/// Whether some of these packets tell `program` from the policy's meaning.
-fn told_apart(packets: &[(Packet, Outcome)], program: &Program) -> bool {
-    packets.iter().any(|(packet, meant)| differs(meant, program, 0, packet).is_some())
+/// Whether the proof tells `program` from the policy's meaning. What these packets tell, it must tell too.
+fn told_apart(policy: &Policy, packets: &[(Packet, Outcome)], program: &Program) -> bool {
+    let told = packets.iter().any(|(packet, meant)| differs(meant, program, 0, packet).is_some());
+    let refuted = proof::refuted(policy, program);
+    assert!(refuted || !told, "packets tell a bug that the proof does not see");
+    refuted
 }
 
 /// Plants a bug in the whole sample: is it seen?
@@ -124,7 +127,7 @@ fn seen(bug: impl FnOnce(&mut Program)) -> bool {
     let policy = sample();
     let mut program = compile(&policy).unwrap();
     bug(&mut program);
-    told_apart(&packets_of(&policy), &program)
+    told_apart(&policy, &packets_of(&policy), &program)
 }
 
 fn chains(program: &mut Program) -> impl Iterator<Item = &mut Chain> {
@@ -151,7 +154,7 @@ fn plant(policy: &Policy, bug: &dyn Fn(&mut Program, usize) -> bool) -> (usize, 
             return (places, seen);
         }
         places += 1;
-        seen += usize::from(told_apart(&packets, &program));
+        seen += usize::from(told_apart(policy, &packets, &program));
     }
     unreachable!("some place is the last")
 }

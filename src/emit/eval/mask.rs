@@ -4,7 +4,7 @@ use crate::emit::program::Filter;
 use crate::field::{Cond, Field, Key, MaskKind};
 
 /// A field's part of a filter's mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mask {
     /// These bits.
     Bits(u128),

@@ -19,7 +19,7 @@ use crate::ir::policy::{Out, State};
 pub use mask::{Mask, Masked, mask_of};
 
 /// Something that no packet of a right Program meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
     /// No filter of a chain decided: the kernel accepts.
     #[error("the packet fell off the end of chain {0} and is accepted")]
@@ -295,7 +295,9 @@ impl Skb<'_> {
     }
 }
 
-fn translation(nat: CtNat) -> Translation {
+/// What a commit asks for, in the terms of outcomes.
+#[must_use]
+pub fn translation(nat: CtNat) -> Translation {
     let addresses = match nat.addr {
         NatAddr::V4(first, last) => (first.into(), last.into()),
         NatAddr::V6(first, last) => (first.into(), last.into()),

@@ -77,7 +77,8 @@ impl Lowering<'_> {
     fn signature(&self, facts: &Facts, rest: &[usize]) -> String {
         use std::fmt::Write;
         let mut text = format!("{rest:?}");
-        for live in facts.applicable(&self.attach.rules) {
+        let open = facts.shown.map_or_else(|| facts.clone(), |pass| self.reopened(facts, pass, rest));
+        for live in open.applicable(&self.attach.rules) {
             let act = self.manner(live.rule, facts);
             // Writing to a String cannot fail.
             let _ = write!(text, ";{} {:?} {:?} {act:?}", live.index, live.mark, live.label);
@@ -93,6 +94,16 @@ impl Lowering<'_> {
             let _ = write!(text, ";{news:?}{invalid:?}");
         }
         text
+    }
+
+    /// What will still be known behind the next passes, and the state of this one: a rule that cannot match now may do so once
+    /// an earlier zone was passed again, when nothing of this pass is shown any more.
+    fn reopened(&self, facts: &Facts, pass: usize, rest: &[usize]) -> Facts {
+        let (mut open, _) = self.certain(facts, rest);
+        if let (Some(slot), Some(state)) = (open.states.get_mut(pass), facts.states.get(pass)) {
+            *slot = *state;
+        }
+        open
     }
 
     /// The state of the pass that was last, where a policy of several passes acts by it between passes, or in commits
@@ -155,7 +166,9 @@ impl Lowering<'_> {
             return None;
         }
         let mut found: Option<(Field, u128, Vec<Cond>)> = None;
-        for live in facts.applicable(&self.attach.rules).iter().filter(|live| live.rule.pass == pass) {
+        for live in
+            self.reopened(facts, pass, rest).applicable(&self.attach.rules).iter().filter(|live| live.rule.pass == pass)
+        {
             let marks = facts.mark_questions(live.rule).into_iter().flatten().map(|cond| (Field::CtMark, cond));
             let labels = live.rule.label.iter().flatten().map(|cond| (Field::CtLabel, *cond));
             for (field, cond) in marks.chain(labels) {

@@ -162,7 +162,7 @@ impl Lowering<'_> {
 
     /// What no later pass can change, and all passes that may still come: those to which a reply may have to go back
     /// (`passes::again`) are open again.
-    fn certain(&self, facts: &Facts, rest: &[usize]) -> (Facts, Vec<usize>) {
+    pub(super) fn certain(&self, facts: &Facts, rest: &[usize]) -> (Facts, Vec<usize>) {
         let mut certain = facts.clone();
         let mut open = rest.to_vec();
         for pass in 0..self.attach.passes.len() {

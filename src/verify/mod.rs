@@ -1,0 +1,226 @@
+//! The proof that a Program decides every packet as its policy does.
+//!
+//! `ir::eval` and `emit::eval` say what becomes of one packet under a policy and under its filters. Here stand the same two
+//! meanings for all packets at once, as decision diagrams over header, conntrack state and budgets ([`vars`]). Equal functions
+//! are one node of one store ([`diagram`]), so the comparison is that of two numbers; where they differ, a way on which they
+//! do is a packet that shows it.
+
+mod alphabet;
+mod commit;
+mod ct;
+pub mod diagram;
+mod guard;
+mod policy;
+mod possible;
+mod program;
+pub mod report;
+pub mod show;
+pub mod vars;
+mod witness;
+mod world;
+
+use crate::emit::eval::{Fault, eval as run};
+use crate::emit::program::{Attached, Program};
+use crate::field::Field;
+use crate::ir::eval::eval;
+use crate::ir::outcome::Outcome;
+use crate::ir::packet::Packet;
+use crate::ir::policy::{Attach, Policy};
+use diagram::{Diagram, FALSE, Full, Literal, NONE, Node, TRUE};
+use possible::possible;
+use vars::{Names, Vars};
+pub use world::Meaning;
+use world::World;
+
+/// How much a proof may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Nodes of one store, 25 bytes each.
+    pub nodes: usize,
+    /// Pieces that one block's packets may be split into.
+    pub pieces: usize,
+    /// Whether to prove also that the same rule decides, not only that the same happens.
+    pub attribute: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { nodes: 1 << 22, pieces: 256, attribute: false }
+    }
+}
+
+/// What was proven, block by block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// For each block, in the order written.
+    pub blocks: Vec<Block>,
+}
+
+/// What it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Pieces that the packets were split into; 1 where all were proven at once.
+    pub pieces: usize,
+    /// Nodes of the largest store.
+    pub nodes: usize,
+}
+
+/// Why there is no proof.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// A packet that the Program treats otherwise than the policy says.
+    Mismatch(Box<Mismatch>),
+    /// More pieces than allowed.
+    TooLarge {
+        /// Which block.
+        block: usize,
+        /// Pieces proven.
+        proven: usize,
+        /// Pieces left, each of unknown size.
+        left: usize,
+    },
+}
+
+/// A packet that shows that something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Which block.
+    pub block: usize,
+    /// The packet.
+    pub packet: Packet,
+    /// What the policy says becomes of it.
+    pub meant: Outcome,
+    /// What its filters do. If that is the same, the proof itself is at fault.
+    pub done: Result<Outcome, Fault>,
+}
+
+/// Proves every block.
+///
+/// # Errors
+/// [`Failure`]
+pub fn prove(policy: &Policy, program: &Program, budget: Budget) -> Result<Proof, Failure> {
+    let blocks = policy.attaches.iter().zip(&program.attaches).enumerate();
+    let blocks = blocks.map(|(at, (attach, attached))| Pair { at, policy, attach, program, attached }.prove(budget));
+    blocks.collect::<Result<_, _>>().map(|blocks| Proof { blocks })
+}
+
+/// A block of a policy and what became of it.
+struct Pair<'a> {
+    at: usize,
+    policy: &'a Policy,
+    attach: &'a Attach,
+    program: &'a Program,
+    attached: &'a Attached,
+}
+
+impl Pair<'_> {
+    fn vars(&self) -> Vars {
+        let mut names = Names::default();
+        names.of_policy(self.attach, self.policy.nat_bits);
+        names.of_program(self.attached, |filter| self.program.rules.get(filter.rule).map(|rule| rule.ident));
+        Vars::new(&names)
+    }
+
+    fn prove(&self, budget: Budget) -> Result<Block, Failure> {
+        let vars = self.vars();
+        let mut block = Block::default();
+        let mut open: Vec<Vec<Literal>> = vec![Vec::new()];
+        while let Some(assumed) = open.pop() {
+            let diagram = Diagram::new(budget.nodes, assumed.clone());
+            let mut world = World::new(vars.clone(), budget.attribute, diagram);
+            let compared = self.compare(&mut world);
+            block.nodes = block.nodes.max(world.diagram.len());
+            match compared {
+                Ok(None) => block.pieces += 1,
+                Ok(Some(way)) => return Err(Failure::Mismatch(Box::new(self.mismatch(&vars, &way)))),
+                Err(Full) => {
+                    let pieces = block.pieces + open.len() + 2;
+                    let Some(level) = world.split().filter(|_| pieces <= budget.pieces) else {
+                        return Err(Failure::TooLarge { block: self.at, proven: block.pieces, left: open.len() + 1 });
+                    };
+                    for value in [true, false] {
+                        let mut assumed = assumed.clone();
+                        assumed.push((level, value));
+                        open.push(assumed);
+                    }
+                }
+            }
+        }
+        Ok(block)
+    }
+
+    /// A way on which the two meanings differ.
+    fn compare(&self, world: &mut World) -> Result<Option<Vec<Literal>>, Full> {
+        let meant = policy::meaning(world, self.policy, self.attach)?;
+        let done = program::meaning(world, self.program, self.attached)?;
+        if meant == done {
+            return Ok(None);
+        }
+        let possible = possible(world, self.policy, self.attach)?;
+        let meant = world.diagram.ite(possible, meant, NONE)?;
+        let done = world.diagram.ite(possible, done, NONE)?;
+        Ok(world.diagram.difference(meant, done).map(|(way, _, _)| way))
+    }
+
+    fn mismatch(&self, vars: &Vars, way: &[Literal]) -> Mismatch {
+        let packet = witness::packet(vars, way, self.attach);
+        let meant = eval(self.policy, self.attach, &packet);
+        let done = run(self.program, self.attached, &packet);
+        Mismatch { block: self.at, packet, meant, done }
+    }
+}
+
+/// Both meanings of one block, to be asked packet by packet: how tests hold the diagrams against the evaluators.
+pub struct Meanings {
+    world: World,
+    meant: Node,
+    done: Node,
+}
+
+impl Meanings {
+    /// The diagrams of a block; `None` where they take more than the budget.
+    #[must_use]
+    pub fn new(policy: &Policy, program: &Program, block: usize, budget: Budget) -> Option<Self> {
+        let (attach, attached) = (policy.attaches.get(block)?, program.attaches.get(block)?);
+        let pair = Pair { at: block, policy, attach, program, attached };
+        let mut world = World::new(pair.vars(), budget.attribute, Diagram::new(budget.nodes, Vec::new()));
+        let meant = policy::meaning(&mut world, policy, attach).ok()?;
+        let done = program::meaning(&mut world, program, attached).ok()?;
+        Some(Self { world, meant, done })
+    }
+
+    /// What the diagrams say of a packet: of the policy, and of the Program.
+    #[must_use]
+    pub fn of(&self, packet: &Packet) -> [Option<&Meaning>; 2] {
+        let way = witness::way(&self.world.vars, packet);
+        [self.meant, self.done]
+            .map(|node| self.world.of_leaf(self.world.diagram.value(node, |level| way.contains(&level))))
+    }
+
+    /// Whether the packet is one that a proof speaks of.
+    #[must_use]
+    pub fn is_possible(&mut self, policy: &Policy, attach: &Attach, packet: &Packet) -> bool {
+        let way = witness::way(&self.world.vars, packet);
+        let possible = possible(&mut self.world, policy, attach);
+        possible.is_ok_and(|node| self.world.diagram.value(node, |level| way.contains(&level)) == 1)
+    }
+}
+
+/// The opposite.
+fn not(world: &mut World, node: Node) -> Result<Node, Full> {
+    world.diagram.ite(node, FALSE, TRUE)
+}
+
+impl World {
+    /// A variable to split a proof by that grew too large: the highest bit of an address that has many nodes.
+    fn split(&self) -> Option<u32> {
+        let counts = self.diagram.counts();
+        let addresses = [Field::Ipv4Dst, Field::Ipv4Src, Field::Ipv6Dst, Field::Ipv6Src];
+        let mut high = (0..24).flat_map(|at| {
+            let places = addresses.map(|field| self.vars.field(field).filter(|(alphabet, _)| at < alphabet.width()));
+            places.into_iter().flatten().map(move |(_, base)| base + at)
+        });
+        let many = |level: &u32| counts.get(level).is_some_and(|count| *count >= 16);
+        high.find(many).or_else(|| counts.keys().next().copied())
+    }
+}

@@ -1,0 +1,325 @@
+//! The meaning of a Program as a diagram: [`emit::eval`](crate::emit::eval) for all packets at once.
+//!
+//! A goto never returns, so what a chain means depends only on what has happened to the packet before: its [`Context`].
+//! Each chain is worked out once for each.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::diagram::{Full, Node};
+use super::guard::{Facts, Guard, keeps_whole, only};
+use super::vars::{Vars, View};
+use super::world::{Effect, Meaning, World, truth};
+use crate::abi::{GOTO_MAX, eth};
+use crate::emit::eval::{Fault, Masked, mask_of};
+use crate::emit::program::{Action, Attached, Chain, Control, Filter, Program, Role};
+use crate::field::{Cond, Field};
+use crate::ir::outcome::{Fate, Origin, Outcome};
+use crate::ir::policy::{Out, State, StateSet};
+
+/// What has happened to a packet before a chain, where that decides what the chain means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Context {
+    /// The lookup whose answer flower shows; `None` after `ct clear`.
+    pub shown: Option<View>,
+    /// Zone of the entry that it carries.
+    pub zone: u16,
+    /// Fragments have become one datagram.
+    pub whole: bool,
+    /// Zones of the conntrack passes.
+    pub passes: Vec<u16>,
+    /// Zones whose last lookup saw a header that has been rewritten since.
+    pub stale: BTreeSet<u16>,
+    /// Its entry was taken off.
+    pub cleared: bool,
+    /// Gotos made; counted only where some way may make too many.
+    pub gotos: usize,
+}
+
+/// A Program on its way into a diagram.
+pub(super) struct Kernel<'a> {
+    pub world: &'a mut World,
+    pub program: &'a Program,
+    pub attached: &'a Attached,
+    /// Whether there are several zones: only then is a lookup ever stale.
+    pub zones: bool,
+    /// Whether some way may make too many gotos.
+    deep: bool,
+    chains: HashMap<(u32, Context), Node>,
+}
+
+/// A place in a filter's actions.
+#[derive(Clone, Copy)]
+pub(super) struct At<'f> {
+    pub filter: &'f Filter,
+    pub chain: u32,
+    /// The actions left.
+    pub actions: &'f [Action],
+    /// What the later prios of the chain come to.
+    pub rest: Node,
+}
+
+/// The meaning of one block of a Program.
+///
+/// # Errors
+/// [`Full`]
+pub fn meaning(world: &mut World, program: &Program, attached: &Attached) -> Result<Node, Full> {
+    let deep = depth(attached).is_none_or(|depth| depth > GOTO_MAX);
+    let zones = world.vars.zones().len() > 1;
+    let mut kernel = Kernel { world, program, attached, zones, deep, chains: HashMap::new() };
+    let context = Context {
+        shown: Some(View::Carried),
+        zone: 0,
+        whole: false,
+        passes: Vec::new(),
+        stale: BTreeSet::new(),
+        cleared: false,
+        gotos: 0,
+    };
+    kernel.run(&attached.entry, &context)
+}
+
+/// Gotos on the longest way; `None` where ways go round in circles or to chains that are not there.
+fn depth(attached: &Attached) -> Option<usize> {
+    fn visit(attached: &Attached, chain: &Chain, known: &mut HashMap<u32, Option<usize>>) -> Option<usize> {
+        if let Some(depth) = known.get(&chain.index) {
+            return *depth;
+        }
+        // Until it is known, a way back here is a circle.
+        known.insert(chain.index, None);
+        let mut deepest = 0;
+        for next in chain.filters.iter().flat_map(gotos) {
+            let next = attached.chains.iter().find(|chain| chain.index == next)?;
+            deepest = deepest.max(1 + visit(attached, next, known)?);
+        }
+        known.insert(chain.index, Some(deepest));
+        Some(deepest)
+    }
+    visit(attached, &attached.entry, &mut HashMap::new())
+}
+
+fn controls(filter: &Filter) -> impl Iterator<Item = Control> {
+    filter.actions.iter().map(|action| match action {
+        Action::Gact(control) | Action::Ct(_, control) => *control,
+        Action::Mirred(_) => Control::Pipe,
+        Action::Police(police) => police.conform,
+    })
+}
+
+fn gotos(filter: &Filter) -> impl Iterator<Item = u32> {
+    controls(filter).filter_map(|control| if let Control::Goto(next) = control { Some(next) } else { None })
+}
+
+impl Kernel<'_> {
+    /// What becomes of packets that go to this chain.
+    pub(super) fn goto(&mut self, index: u32, context: &Context) -> Result<Node, Full> {
+        let mut context = context.clone();
+        if self.deep {
+            context.gotos += 1;
+            if context.gotos > GOTO_MAX {
+                return self.world.meaning(Meaning::Fault(Fault::TooManyGotos));
+            }
+        }
+        let key = (index, context);
+        if let Some(node) = self.chains.get(&key) {
+            return Ok(*node);
+        }
+        let Some(chain) = self.attached.chains.iter().find(|chain| chain.index == index) else {
+            return self.world.meaning(Meaning::Fault(Fault::NoChain(index)));
+        };
+        let node = self.run(chain, &key.1)?;
+        self.chains.insert(key, node);
+        Ok(node)
+    }
+
+    /// Its prios, the last first.
+    fn run(&mut self, chain: &Chain, context: &Context) -> Result<Node, Full> {
+        let mut prios: BTreeMap<u16, Vec<&Filter>> = BTreeMap::new();
+        for filter in &chain.filters {
+            prios.entry(filter.prio).or_default().push(filter);
+        }
+        let mut ends = HashMap::new();
+        let mut rest = self.world.meaning(Meaning::Fault(Fault::FellThrough(chain.index)))?;
+        // Filters that decide, the last first, not yet joined to the rest.
+        let mut batch: Vec<Node> = Vec::new();
+        for filters in prios.into_values().rev() {
+            let goes_on = filters.iter().any(|filter| controls(filter).any(|control| control == Control::Continue));
+            if goes_on {
+                rest = self.join(&mut batch, rest)?;
+            }
+            // A mask is as old as the first filter that has it; the kernel tries the oldest first.
+            let mut ages: HashMap<Vec<Masked>, usize> = HashMap::new();
+            let mut aged: Vec<(usize, &Filter)> = Vec::with_capacity(filters.len());
+            for (at, filter) in filters.into_iter().enumerate() {
+                aged.push((*ages.entry(mask_of(filter)).or_insert(at), filter));
+            }
+            aged.sort_by_key(|(age, _)| *age);
+            for (_, filter) in aged.into_iter().rev() {
+                let guard = self.guard(filter, context)?;
+                if guard.is_never() {
+                    continue;
+                }
+                let end = self.end(filter, chain.index, context, rest, &mut ends)?;
+                batch.push(guard.around(self.world, end)?);
+            }
+            if goes_on {
+                rest = self.join(&mut batch, rest)?;
+                ends.clear();
+            }
+        }
+        self.join(&mut batch, rest)
+    }
+
+    fn join(&mut self, batch: &mut Vec<Node>, rest: Node) -> Result<Node, Full> {
+        batch.reverse();
+        let list = self.world.first_of(batch)?;
+        batch.clear();
+        self.world.diagram.first(list, rest)
+    }
+
+    /// What a filter's actions come to. `ends` holds what is known already: many filters act in the same way.
+    fn end<'f>(
+        &mut self,
+        filter: &'f Filter,
+        chain: u32,
+        context: &Context,
+        rest: Node,
+        ends: &mut HashMap<(&'f [Action], Option<usize>), Node>,
+    ) -> Result<Node, Full> {
+        let limited = filter.actions.iter().any(|action| matches!(action, Action::Police(_)));
+        let by_rule = self.world.attribute || limited || filter.rule >= self.program.rules.len();
+        let key = (filter.actions.as_slice(), by_rule.then_some(filter.rule));
+        if let Some(node) = ends.get(&key) {
+            return Ok(*node);
+        }
+        let node = self.actions(At { filter, chain, actions: &filter.actions, rest }, context)?;
+        ends.insert(key, node);
+        Ok(node)
+    }
+
+    /// When a filter hits.
+    fn guard(&mut self, filter: &Filter, context: &Context) -> Result<Guard, Full> {
+        let mut guard = Guard::default();
+        let of = |field: Field| filter.keys.iter().find(|key| key.field == field).map(|key| key.cond);
+        let named = |field: Field| of(field).and_then(|cond| only(&[cond])).filter(|value| *value != 0);
+        let mut facts = Facts { ethertype: None, proto: named(Field::IpProto), whole: context.whole };
+        match filter.protocol {
+            eth::P_ALL => {}
+            eth::P_8021Q => {
+                facts.ethertype = named(Field::VlanEthType).and_then(|value| u16::try_from(value).ok());
+                let bare = self.world.ethertype(&[eth::P_8021Q])?;
+                guard.and(self.world.diagram.node(Vars::TAG, bare, super::diagram::TRUE)?);
+            }
+            other => {
+                facts.ethertype = Some(other);
+                guard.tag(false);
+                guard.literals(self.world.vars.ethertypes.literals(other.into()));
+            }
+        }
+        let tested =
+            Facts { whole: context.whole || of(Field::IpFlags).is_some_and(|cond| keeps_whole(&[cond])), ..facts };
+        for key in &filter.keys {
+            match key.field {
+                Field::CtState | Field::CtZone | Field::CtMark | Field::CtLabel => {
+                    let node = self.conntrack(key.field, key.cond, context)?;
+                    guard.and(node);
+                }
+                Field::IpFlags => guard.dissected(self.world, key.field, key.cond, facts)?,
+                _ => guard.dissected(self.world, key.field, key.cond, tested)?,
+            }
+        }
+        Ok(guard)
+    }
+
+    /// When a key on what conntrack shows is satisfied.
+    fn conntrack(&mut self, field: Field, cond: Cond, context: &Context) -> Result<Node, Full> {
+        match (field, context.shown) {
+            (Field::CtState, shown) => {
+                let fits: Vec<State> =
+                    State::ALL.into_iter().filter(|state| cond.matches(u128::from(state.bits()))).collect();
+                let fits = StateSet::of(&fits);
+                match shown {
+                    Some(view) => self.world.states(view, fits),
+                    None => Ok(truth(fits.contains(State::Untracked))),
+                }
+            }
+            // No entry that we did not look up tells its zone.
+            (Field::CtZone, Some(View::Pass { zone, .. })) => Ok(truth(cond.matches(zone.into()))),
+            (Field::CtZone, _) | (_, None) => Ok(truth(cond.matches(0))),
+            (_, Some(view)) => self.world.info(view, field, &[cond]),
+        }
+    }
+
+    /// What a control comes to.
+    pub(super) fn control(&mut self, control: Control, at: At<'_>, context: &Context) -> Result<Node, Full> {
+        match control {
+            Control::Pass => self.done(Fate::Accept, at, context),
+            Control::Drop => self.done(Fate::Drop, at, context),
+            Control::Pipe => self.actions(at, context),
+            Control::Continue => Ok(at.rest),
+            Control::Goto(next) => self.goto(next, context),
+        }
+    }
+
+    /// The end of a packet's way.
+    pub(super) fn done(&mut self, verdict: Fate, at: At<'_>, context: &Context) -> Result<Node, Full> {
+        let Some(rule) = self.program.rules.get(at.filter.rule) else {
+            return self.world.meaning(Meaning::Fault(Fault::NoRule(at.chain)));
+        };
+        let origin = match rule.role {
+            _ if !self.world.attribute => Origin::Machinery,
+            Role::Rule => Origin::Rule { ident: rule.ident, meaning: rule.meaning },
+            Role::Default => Origin::Default,
+            Role::Implicit => Origin::Implicit,
+            Role::Dispatch | Role::Entry => Origin::Machinery,
+        };
+        let dropped = verdict == Fate::Drop;
+        let outcome = Outcome {
+            verdict,
+            rule: origin,
+            // Whether a pass translates is added where that is known: see `Effect::Translate`.
+            passes: if dropped { Vec::new() } else { context.passes.iter().map(|zone| (*zone, false)).collect() },
+            commits: Vec::new(),
+            cleared: context.cleared && !dropped,
+            mirrors: Vec::new(),
+            limits: Vec::new(),
+        };
+        self.world.meaning(Meaning::Outcome(outcome))
+    }
+
+    /// What a list of actions comes to.
+    pub(super) fn actions(&mut self, at: At<'_>, context: &Context) -> Result<Node, Full> {
+        let Some((action, left)) = at.actions.split_first() else {
+            return self.world.meaning(Meaning::Fault(Fault::NoVerdict(at.chain)));
+        };
+        let at = At { actions: left, ..at };
+        match action {
+            Action::Gact(control) => self.control(*control, at, context),
+            Action::Ct(ct, control) => self.ct(ct, *control, at, context),
+            Action::Mirred(mirred) => {
+                let out = Out { device: mirred.device.clone(), ingress: mirred.ingress };
+                if mirred.redirect {
+                    return self.done(Fate::Redirect(out), at, context);
+                }
+                let node = self.actions(at, context)?;
+                self.world.after(&Effect::Mirror(out), node)
+            }
+            Action::Police(police) => {
+                let Some(rule) = self.program.rules.get(at.filter.rule) else {
+                    return self.world.meaning(Meaning::Fault(Fault::NoRule(at.chain)));
+                };
+                let dropped = self.done(Fate::Drop, at, context)?;
+                let conforms = self.control(police.conform, at, context)?;
+                let exceeds = self.world.variable(self.world.vars.exceeds(rule.ident))?;
+                let node = self.world.diagram.ite(exceeds, dropped, conforms)?;
+                self.world.after(&Effect::Limit(rule.ident), node)
+            }
+        }
+    }
+
+    /// `node` where the packet is IP; act_ct drops all else.
+    pub(super) fn ip_only(&mut self, node: Node, chain: u32) -> Result<Node, Full> {
+        let fault = self.world.meaning(Meaning::Fault(Fault::NotIp(chain)))?;
+        let is_ip = self.world.ethertype(&[eth::P_IP, eth::P_IPV6])?;
+        self.world.diagram.ite(is_ip, node, fault)
+    }
+}

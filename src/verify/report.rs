@@ -1,0 +1,105 @@
+//! What a failed proof says to the user.
+
+use super::{Budget, Failure, Mismatch, Proof, prove, show};
+use crate::declare_lints;
+use crate::diag::{Diagnostic, Diagnostics, Level};
+use crate::emit::program::Program;
+use crate::ir::outcome::{Origin, Outcome};
+use crate::ir::policy::{Attach, Policy, RuleInfo};
+use crate::source::Span;
+
+declare_lints! {
+    /// The filters do not do what the policy says: a bug of ours.
+    pub MISCOMPILED: Error = "miscompiled", "the filters would treat a packet otherwise than the policy says",
+        "Every compilation ends in a proof that the filters decide every packet as the policy does. Here it failed: the packet \
+         shown would be treated otherwise. This is a fault of ctpolicy, not of the policy; nothing is printed or applied. \
+         Please report it with the policy.";
+    /// The proof would take more memory or time than it may.
+    pub UNPROVEN: Error = "unproven", "the policy is too large to prove that its filters mean the same",
+        "Every compilation ends in a proof that the filters decide every packet as the policy does. The proof splits the packets \
+         into pieces where it grows too large, and gives up at a stated number of pieces. Nothing wrong was found in the pieces \
+         that were proven. Split the policy into several, use sets instead of many overlapping rules, or give \
+         `--accept-unproven`: then this is a warning, and the filters are used without the proof.";
+}
+
+/// Proves that the Program means what the policy says, and reports why not. `accept` makes a warning of what is too large.
+pub fn check(
+    policy: &Policy,
+    program: &Program,
+    budget: Budget,
+    accept: bool,
+    diags: &mut Diagnostics,
+) -> Option<Proof> {
+    match prove(policy, program, budget) {
+        Ok(proof) => return Some(proof),
+        Err(Failure::Mismatch(mismatch)) => {
+            if let Some(attach) = policy.attaches.get(mismatch.block) {
+                diags.push(miscompiled(attach, program, &mismatch));
+            }
+        }
+        Err(Failure::TooLarge { block, proven, left }) => {
+            if let Some(attach) = policy.attaches.get(block) {
+                diags.push(unproven(attach, proven, left, accept));
+            }
+        }
+    }
+    None
+}
+
+fn miscompiled(attach: &Attach, program: &Program, mismatch: &Mismatch) -> Diagnostic {
+    let mut found = if mismatch.done.as_ref() == Ok(&mismatch.meant) {
+        Diagnostic::new(
+            &MISCOMPILED,
+            attach.span,
+            "the proof of this policy failed, but its packet shows no difference",
+        )
+    } else {
+        Diagnostic::new(&MISCOMPILED, attach.span, "the filters of this policy would not do what it says")
+    };
+    found = found.note(format!("packet: {}", show::packet(&mismatch.packet, attach.hook)));
+    found =
+        found.note(format!("the policy says: {}{}", show::outcome(&mismatch.meant), decided(&mismatch.meant, program)));
+    let by = mismatch.done.as_ref().map(|done| decided(done, program)).unwrap_or_default();
+    found = found.note(format!("its filters do: {}{by}", show::result(&mismatch.done)));
+    if let Some(span) = rule_of(attach, mismatch.meant.rule) {
+        found = found.because(span, "the policy decides the packet here");
+    }
+    found.help("this is a fault of ctpolicy: please report it with the policy; nothing is printed or applied")
+}
+
+/// Where a rule of this block is written.
+fn rule_of(attach: &Attach, origin: Origin) -> Option<Span> {
+    let info: &RuleInfo = match origin {
+        Origin::Rule { ident, .. } => {
+            let mut rules = attach.prefilter.iter().chain(&attach.rules).map(|rule| &rule.info);
+            rules.find(|info| info.ident == ident)?
+        }
+        Origin::Default => &attach.default,
+        Origin::Implicit | Origin::Machinery => return None,
+    };
+    (info.span != Span::default()).then_some(info.span)
+}
+
+fn decided(outcome: &Outcome, program: &Program) -> String {
+    let Origin::Rule { ident, .. } = outcome.rule else {
+        return match outcome.rule {
+            Origin::Default => " (by the default)".to_owned(),
+            Origin::Implicit => " (as ARP and neighbour discovery always are)".to_owned(),
+            _ => String::new(),
+        };
+    };
+    let rule = program.rules.iter().find(|rule| rule.ident == ident);
+    rule.map(|rule| format!(" (by `{}`)", rule.text)).unwrap_or_default()
+}
+
+fn unproven(attach: &Attach, proven: usize, left: usize, accept: bool) -> Diagnostic {
+    let name = show::block(attach);
+    let message = format!("{name} is too large to prove that its filters mean the same");
+    let mut found = Diagnostic::new(&UNPROVEN, attach.span, message);
+    if accept {
+        found.level = Level::Warning;
+    }
+    found
+        .note(format!("its packets were split into pieces: {proven} were proven, {left} are left unproven"))
+        .help("split the policy, use sets instead of overlapping rules, or accept it with `--accept-unproven`")
+}
