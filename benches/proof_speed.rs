@@ -34,8 +34,8 @@ fn main() -> Result<(), Failure> {
         writeln!(
             out,
             "{path}: {filters} filters; parse {parsed:?}, resolve {:?}, program {:?}",
-            resolved - parsed,
-            compiled - resolved
+            resolved.saturating_sub(parsed),
+            compiled.saturating_sub(resolved)
         )?;
         for attribute in [false, true] {
             let start = Instant::now();

@@ -31,8 +31,11 @@ pub struct PolicyArgs {
     /// Refuse a policy that becomes more than N filters (without it: more than a million)
     #[arg(long, value_name = "N")]
     pub max_filters: Option<usize>,
-    /// Use a policy that is too large for the proof that its filters mean the same
+    /// Prove that the filters treat every packet as the policy says, and refuse it where that fails
     #[arg(long)]
+    pub prove: bool,
+    /// Use a policy that is too large for the proof
+    #[arg(long, requires = "prove")]
     pub accept_unproven: bool,
 }
 
@@ -65,10 +68,10 @@ fn address(text: &str) -> Result<(String, IpAddr), String> {
 }
 
 impl PolicyArgs {
-    /// How the filters are proven.
+    /// How the filters are proven, where they are to be.
     #[must_use]
-    pub fn proving(&self) -> Proving {
-        Proving { accept_unproven: self.accept_unproven, ..Proving::default() }
+    pub fn proving(&self) -> Option<Proving> {
+        self.prove.then(|| Proving { accept_unproven: self.accept_unproven, ..Proving::default() })
     }
 
     /// What the resolver asks for.
@@ -92,10 +95,13 @@ impl PolicyArgs {
     }
 }
 
-/// Says so where a file becomes no policy at all: perhaps it is one of those that are only included.
-pub fn warn_if_empty(file: &str, compiled: &Compiled, out: Out) {
+/// Says so where a file becomes no policy at all (perhaps it is one of those that are only included), and where it is proven.
+pub fn tell_of(file: &str, compiled: &Compiled, out: Out) {
     if compiled.program.as_ref().is_some_and(|program| program.attaches.is_empty()) {
         out.message(&format!("warning: `{file}` holds no policy and no rule: with it, nothing is filtered\n"));
+    }
+    if compiled.proof.is_some() {
+        out.message(&format!("proven: the filters treat every packet as `{file}` says\n"));
     }
 }
 

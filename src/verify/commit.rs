@@ -129,7 +129,7 @@ impl Case<'_> {
             let nat = match asked {
                 Some(_) if seen == State::Related && self.ask(Question::Icmp) == 1 => None,
                 Some(_) if self.takes_record(view) => Some(Translation::OnRecord),
-                Some(nat) => self.to_range(nat),
+                Some(nat) => self.range_of(nat),
                 None => record.then_some(Translation::OnRecord),
             };
             let force = actions.force && mine;
@@ -189,7 +189,7 @@ impl Case<'_> {
         related && (self.ask(Question::Icmp) == 1 || self.ask(Question::Translated(view)) == 1)
     }
 
-    fn to_range(&mut self, nat: Nat) -> Option<Translation> {
+    fn range_of(&mut self, nat: Nat) -> Option<Translation> {
         let addresses = if self.ask(Question::V6) == 1 {
             nat.v6.map(|(first, last)| (first.into(), last.into()))
         } else {

@@ -86,7 +86,7 @@ impl Diagram {
 
     /// Nodes stored, those that nothing needs any more counted.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.nodes.len()
     }
 

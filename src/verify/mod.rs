@@ -129,7 +129,7 @@ impl Pair<'_> {
             let diagram = Diagram::new(budget.nodes, assumed.clone());
             let mut world = World::new(vars.clone(), budget.attribute, diagram);
             let compared = self.compare(&mut world);
-            block.nodes = block.nodes.max(world.diagram.len());
+            block.nodes = block.nodes.max(world.diagram.size());
             match compared {
                 Ok(None) => block.pieces += 1,
                 Ok(Some(way)) => return Err(Failure::Mismatch(Box::new(self.mismatch(&vars, &way)))),

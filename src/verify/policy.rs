@@ -26,6 +26,9 @@ pub(super) struct Context {
     pub passes: Vec<(u16, bool)>,
 }
 
+/// What comes behind a pass, by whether the record was applied and by the states that are possible.
+type Follow<'f, T> = dyn FnMut(&mut T, bool, &BTreeMap<View, StateSet>) -> Result<Node, Full> + 'f;
+
 impl Context {
     /// Whether fragments have become one datagram.
     fn whole(&self) -> bool {
@@ -147,12 +150,11 @@ impl Rules<'_> {
             Verdict::Allow | Verdict::AllowStateless => {
                 let zone = self.attach.passes.get(rule.pass).copied();
                 let key = (rule.verdict, zone, &rule.actions, self.world.attribute.then_some(origin));
-                match allows.get(&key) {
-                    Some(node) => *node,
-                    None => {
-                        let node = self.allow(rule.verdict, zone, &rule.actions, origin, context)?;
-                        *allows.entry(key).or_insert(node)
-                    }
+                if let Some(node) = allows.get(&key) {
+                    *node
+                } else {
+                    let node = self.allow(rule.verdict, zone, &rule.actions, origin, context)?;
+                    *allows.entry(key).or_insert(node)
                 }
             }
         };
@@ -289,7 +291,7 @@ impl Rules<'_> {
         view: View,
         states: StateSet,
         known: &BTreeMap<View, StateSet>,
-        follow: &mut dyn FnMut(&mut Self, bool, &BTreeMap<View, StateSet>) -> Result<Node, Full>,
+        follow: &mut Follow<'_, Self>,
     ) -> Result<Node, Full> {
         let possible = known.get(&view).copied().unwrap_or(StateSet::TRACKED);
         let mut nodes = [NONE, NONE];

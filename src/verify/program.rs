@@ -148,12 +148,12 @@ impl Kernel<'_> {
             }
             // A mask is as old as the first filter that has it; the kernel tries the oldest first.
             let mut ages: HashMap<Vec<Masked>, usize> = HashMap::new();
-            let mut aged: Vec<(usize, &Filter)> = Vec::with_capacity(filters.len());
+            let mut in_order: Vec<(usize, &Filter)> = Vec::with_capacity(filters.len());
             for (at, filter) in filters.into_iter().enumerate() {
-                aged.push((*ages.entry(mask_of(filter)).or_insert(at), filter));
+                in_order.push((*ages.entry(mask_of(filter)).or_insert(at), filter));
             }
-            aged.sort_by_key(|(age, _)| *age);
-            for (_, filter) in aged.into_iter().rev() {
+            in_order.sort_by_key(|(age, _)| *age);
+            for (_, filter) in in_order.into_iter().rev() {
                 let guard = self.guard(filter, context)?;
                 if guard.is_never() {
                     continue;

@@ -147,7 +147,9 @@ impl Names {
                 }
                 self.devices.extend(alt.not_in.iter().map(|name| device_value(name)));
                 for (field, conds) in &alt.sets {
-                    conds.iter().for_each(|cond| self.cond(*field, *cond));
+                    for cond in conds {
+                        self.cond(*field, *cond);
+                    }
                 }
             }
         }

@@ -103,7 +103,7 @@ fn device(vars: &Vars, way: &BTreeMap<u32, bool>, attach: &Attach) -> String {
     match vars.devices.value(set) {
         Some(value) => name(value),
         None if !named.contains(&own) => own,
-        None => (0..).map(|at| format!("other{at}")).find(|other| !named.contains(other)).unwrap_or(own),
+        None => (0..=named.len()).map(|at| format!("other{at}")).find(|other| !named.contains(other)).unwrap_or(own),
     }
 }
 

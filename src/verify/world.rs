@@ -84,7 +84,7 @@ impl World {
                 Effect::Limit(ident) => outcome.limits.insert(0, *ident),
                 // Nothing of a pass outlives a dropped packet.
                 Effect::Translate(at) => {
-                    outcome.passes.get_mut(*at).into_iter().for_each(|(_, applied)| *applied = true)
+                    outcome.passes.get_mut(*at).into_iter().for_each(|(_, applied)| *applied = true);
                 }
             }
             intern(leaves, meanings, Meaning::Outcome(outcome))
