@@ -65,11 +65,14 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    fn new(base: u32, first: &[u128], named: &BTreeSet<u128>) -> Self {
+    /// For values of a field of so many bits, `first` and `named` among them.
+    fn new(base: u32, bits: u32, first: &[u128], named: &BTreeSet<u128>) -> Self {
         let mut values = first.to_vec();
         values.extend(named.iter().filter(|value| !first.contains(value)));
-        // One number more than there are values, for all others.
-        let width = usize::BITS - values.len().leading_zeros();
+        // One number more than there are values, for all others; none where there are no others (`not udp` names all).
+        let whole = u32::try_from(values.len()).ok() == 1u32.checked_shl(bits);
+        let numbers = values.len() - usize::from(whole);
+        let width = usize::BITS - numbers.leading_zeros();
         Self { base, width, values }
     }
 
@@ -226,12 +229,12 @@ impl Vars {
     #[must_use]
     pub fn new(names: &Names) -> Self {
         let always = [eth::P_IP, eth::P_IPV6, eth::P_ARP, eth::P_8021Q].map(u128::from);
-        let ethertypes = Symbols::new(Self::TAG + 1, &always, &names.ethertypes);
+        let ethertypes = Symbols::new(Self::TAG + 1, u16::BITS, &always, &names.ethertypes);
         let always = [ipproto::TCP, ipproto::UDP, ipproto::ICMP, ipproto::ICMPV6, ipproto::SCTP].map(u128::from);
-        let protos = Symbols::new(ethertypes.end(), &always, &names.protos);
+        let protos = Symbols::new(ethertypes.end(), u8::BITS, &always, &names.protos);
         let zones: Vec<u16> = names.zones.iter().copied().collect();
         let views = 1 + 2 * u32::try_from(zones.len()).unwrap_or_default();
-        let devices = Symbols::new(protos.end() + 2, &[], &names.devices);
+        let devices = Symbols::new(protos.end() + 2, u32::BITS, &[], &names.devices);
         let mut next = devices.end();
         let mut shown = 1;
         let mut fields = Vec::with_capacity(FIELDS.len());
