@@ -24,7 +24,7 @@ pub struct Compiled {
     pub policy: Option<Policy>,
     /// What the kernel is to hold; `None` after an error.
     pub program: Option<Program>,
-    /// That it decides every packet as the file says; `None` after an error, and where it was accepted without.
+    /// That it decides every packet as the file says; `None` where it was left out, and where there is none.
     pub proof: Option<Proof>,
 }
 
@@ -42,14 +42,19 @@ pub struct Proving {
 /// # Errors
 /// [`LoadError`] when a file cannot be read. Mistakes in the policy are no errors here: they are in [`Compiled::diags`].
 pub fn compile(path: &str, files: &dyn Files, options: &Options) -> Result<Compiled, LoadError> {
-    compile_with(path, files, options, Proving::default())
+    compile_with(path, files, options, Some(Proving::default()))
 }
 
-/// As [`compile`], with a say in the proof.
+/// As [`compile`], with a say in the proof that the Program means the policy; `None` leaves it out.
 ///
 /// # Errors
 /// [`LoadError`]
-pub fn compile_with(path: &str, files: &dyn Files, options: &Options, proving: Proving) -> Result<Compiled, LoadError> {
+pub fn compile_with(
+    path: &str,
+    files: &dyn Files,
+    options: &Options,
+    proving: Option<Proving>,
+) -> Result<Compiled, LoadError> {
     let mut run = Compiled::default();
     let done = stages(path, files, options, proving, &mut run);
     run.diags.sort();
@@ -60,7 +65,7 @@ fn stages(
     path: &str,
     files: &dyn Files,
     options: &Options,
-    proving: Proving,
+    proving: Option<Proving>,
     run: &mut Compiled,
 ) -> Result<Option<()>, LoadError> {
     let asts = load(path, files, &mut run.map, &mut run.diags)?;
@@ -75,7 +80,7 @@ fn stages(
     if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {
         cost::limit::check(&program, &policy, most, &mut run.diags);
     }
-    if !run.diags.has_errors() {
+    if let Some(proving) = proving.filter(|_| !run.diags.has_errors()) {
         run.proof = report::check(&policy, &program, proving.budget, proving.accept_unproven, &mut run.diags);
     }
     run.policy = Some(policy);

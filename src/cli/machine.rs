@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::io;
 
-use super::policy::warn_if_empty;
+use super::policy::tell_of;
 use super::{Failure, Out, PolicyArgs};
 use crate::diag::render;
 use crate::emit::netlink::Session;
@@ -25,7 +25,7 @@ pub fn compile(file: &str, args: &PolicyArgs, session: &Session, out: Out) -> Re
         compiled = pipeline::compile_with(file, &files, &options, args.proving())?;
     }
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
-    warn_if_empty(file, &compiled, out);
+    tell_of(file, &compiled, out);
     Ok(compiled)
 }
 

@@ -31,9 +31,12 @@ pub struct PolicyArgs {
     /// Refuse a policy that becomes more than N filters (without it: more than a million)
     #[arg(long, value_name = "N")]
     pub max_filters: Option<usize>,
-    /// Use a policy that is too large for the proof that its filters mean the same
+    /// Use a policy that is too large for the proof that its filters treat every packet as it says
     #[arg(long)]
     pub accept_unproven: bool,
+    /// Leave that proof out
+    #[arg(long, conflicts_with = "accept_unproven")]
+    pub no_proof: bool,
 }
 
 /// `ingress` or `egress`
@@ -65,10 +68,10 @@ fn address(text: &str) -> Result<(String, IpAddr), String> {
 }
 
 impl PolicyArgs {
-    /// How the filters are proven.
+    /// How the filters are proven, where they are to be.
     #[must_use]
-    pub fn proving(&self) -> Proving {
-        Proving { accept_unproven: self.accept_unproven, ..Proving::default() }
+    pub fn proving(&self) -> Option<Proving> {
+        (!self.no_proof).then(|| Proving { accept_unproven: self.accept_unproven, ..Proving::default() })
     }
 
     /// What the resolver asks for.
@@ -92,10 +95,16 @@ impl PolicyArgs {
     }
 }
 
-/// Says so where a file becomes no policy at all: perhaps it is one of those that are only included.
-pub fn warn_if_empty(file: &str, compiled: &Compiled, out: Out) {
+/// Says so where a file becomes no policy at all (perhaps it is one of those that are only included), and where its proof was
+/// not of one piece.
+pub fn tell_of(file: &str, compiled: &Compiled, out: Out) {
     if compiled.program.as_ref().is_some_and(|program| program.attaches.is_empty()) {
         out.message(&format!("warning: `{file}` holds no policy and no rule: with it, nothing is filtered\n"));
+    }
+    let blocks = compiled.proof.iter().flat_map(|proof| &proof.blocks);
+    let pieces = blocks.map(|block| block.pieces).max().unwrap_or_default();
+    if pieces > 1 {
+        out.message(&format!("note: `{file}` was proven in {pieces} pieces, so large is it\n"));
     }
 }
 

@@ -51,7 +51,7 @@ fn miscompiled(attach: &Attach, program: &Program, mismatch: &Mismatch) -> Diagn
         Diagnostic::new(
             &MISCOMPILED,
             attach.span,
-            "the proof of this policy failed, but its packet shows no difference",
+            "the proof of this policy failed, but its packet shows no difference: the proof itself may be at fault",
         )
     } else {
         Diagnostic::new(&MISCOMPILED, attach.span, "the filters of this policy would not do what it says")

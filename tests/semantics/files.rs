@@ -49,6 +49,9 @@ fn written_policies_mean_what_their_filters_do() {
             if let Err(text) = compare(&policy, Scale::default(), 200, &mut Rng::new(compared), &mut tally) {
                 panic!("{}: {text}", path.display());
             }
+            if let Some(program) = crate::compile(&policy) {
+                assert!(!crate::proof::refuted(&policy, &program), "{}: the proof fails", path.display());
+            }
         }
     }
     println!("{compared} policies, {} packets", tally.packets);
