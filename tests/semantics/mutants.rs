@@ -218,6 +218,79 @@ fn a_wrong_mask_is_seen() {
     });
 }
 
+#[test]
+fn a_narrower_mask_is_seen() {
+    seen_often(&sample(), "narrower mask", &|program, place| {
+        let keys = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.keys);
+        let Some(key) = keys.filter(|key| key.field == Field::Ipv4Src).nth(place) else { return false };
+        if let Cond::Bits { value, .. } = key.cond {
+            key.cond = Cond::Bits { value, mask: 0xffff_ffff };
+        }
+        true
+    });
+}
+
+#[test]
+fn a_wrong_verdict_is_seen() {
+    seen_often(&sample(), "wrong verdict", &|program, place| {
+        let actions = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions);
+        let mut ends = actions.filter_map(|action| match action {
+            Action::Gact(control) | Action::Ct(_, control) => Some(control),
+            _ => None,
+        });
+        let Some(end) = ends.nth(place) else { return false };
+        *end = if *end == Control::Pass { Control::Drop } else { Control::Pass };
+        true
+    });
+}
+
+#[test]
+fn a_wrong_goto_is_seen() {
+    seen_often(&sample(), "wrong goto", &|program, place| {
+        let last = u32::try_from(program.attaches[0].chains.len()).unwrap();
+        let actions = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions);
+        let mut gotos = actions.filter_map(|action| match action {
+            Action::Gact(Control::Goto(chain)) | Action::Ct(_, Control::Goto(chain)) => Some(chain),
+            _ => None,
+        });
+        let Some(chain) = gotos.nth(place) else { return false };
+        *chain = if *chain == last { last - 1 } else { *chain + 1 };
+        true
+    });
+}
+
+#[test]
+fn wrong_state_bits_are_seen() {
+    seen_often(&sample(), "wrong state", &|program, place| {
+        let keys = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.keys);
+        let Some(key) = keys.filter(|key| key.field == Field::CtState).nth(place) else { return false };
+        if let Cond::Bits { value, mask } = key.cond {
+            // Established for new, and the other way round; the other direction for the rest.
+            let other = match value & 0x0f {
+                0x09 => value ^ 0x03,
+                0x0a => value ^ 0x03,
+                _ => value ^ 0x20,
+            };
+            key.cond = Cond::Bits { value: other & mask, mask };
+        }
+        true
+    });
+}
+
+#[test]
+fn a_port_asked_of_fragments_is_seen() {
+    let mut policy = sample();
+    // Port 0: a fragment shows flower just that.
+    policy.attaches[0].prefilter[0].alts = ip4(&tcp(0));
+    seen_often(&policy, "lost fragment key", &|program, place| {
+        let filters = chains(program).flat_map(|chain| &mut chain.filters);
+        let mut whole = filters.filter(|filter| filter.keys.iter().any(|key| key.field == Field::IpFlags));
+        let Some(filter) = whole.nth(place) else { return false };
+        filter.keys.retain(|key| key.field != Field::IpFlags);
+        true
+    });
+}
+
 /// Takes the `place`-th action of a kind out, and leaves its control.
 fn take_out(program: &mut Program, place: usize, kind: fn(&Action) -> bool) -> bool {
     let actions = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions);
