@@ -267,8 +267,7 @@ fn wrong_state_bits_are_seen() {
         if let Cond::Bits { value, mask } = key.cond {
             // Established for new, and the other way round; the other direction for the rest.
             let other = match value & 0x0f {
-                0x09 => value ^ 0x03,
-                0x0a => value ^ 0x03,
+                0x09 | 0x0a => value ^ 0x03,
                 _ => value ^ 0x20,
             };
             key.cond = Cond::Bits { value: other & mask, mask };
