@@ -31,12 +31,12 @@ pub struct PolicyArgs {
     /// Refuse a policy that becomes more than N filters (without it: more than a million)
     #[arg(long, value_name = "N")]
     pub max_filters: Option<usize>,
-    /// Use a policy that is too large for the proof that its filters treat every packet as it says
+    /// Prove that the filters treat every packet as the policy says, and refuse it where that fails
     #[arg(long)]
+    pub prove: bool,
+    /// Use a policy that is too large for the proof
+    #[arg(long, requires = "prove")]
     pub accept_unproven: bool,
-    /// Leave that proof out
-    #[arg(long, conflicts_with = "accept_unproven")]
-    pub no_proof: bool,
 }
 
 /// `ingress` or `egress`
@@ -71,7 +71,7 @@ impl PolicyArgs {
     /// How the filters are proven, where they are to be.
     #[must_use]
     pub fn proving(&self) -> Option<Proving> {
-        (!self.no_proof).then(|| Proving { accept_unproven: self.accept_unproven, ..Proving::default() })
+        self.prove.then(|| Proving { accept_unproven: self.accept_unproven, ..Proving::default() })
     }
 
     /// What the resolver asks for.

@@ -11,12 +11,12 @@ use crate::source::Span;
 declare_lints! {
     /// The filters do not do what the policy says: a bug of ours.
     pub MISCOMPILED: Error = "miscompiled", "the filters would treat a packet otherwise than the policy says",
-        "Every compilation ends in a proof that the filters decide every packet as the policy does. Here it failed: the packet \
+        "`--prove` asks for a proof that the filters decide every packet as the policy does. Here it failed: the packet \
          shown would be treated otherwise. This is a fault of ctpolicy, not of the policy; nothing is printed or applied. \
          Please report it with the policy.";
     /// The proof would take more memory or time than it may.
     pub UNPROVEN: Error = "unproven", "the policy is too large to prove that its filters mean the same",
-        "Every compilation ends in a proof that the filters decide every packet as the policy does. The proof splits the packets \
+        "`--prove` asks for a proof that the filters decide every packet as the policy does. The proof splits the packets \
          into pieces where it grows too large, and gives up at a stated number of pieces. Nothing wrong was found in the pieces \
          that were proven. Split the policy into several, use sets instead of many overlapping rules, or give \
          `--accept-unproven`: then this is a warning, and the filters are used without the proof.";
