@@ -31,11 +31,11 @@ pub struct PolicyArgs {
     /// Refuse a policy that becomes more than N filters (without it: more than a million)
     #[arg(long, value_name = "N")]
     pub max_filters: Option<usize>,
-    /// Prove that the filters treat every packet as the policy says, and refuse it where that fails
+    /// Leave out the proof that the filters treat every packet as the policy says
     #[arg(long)]
-    pub prove: bool,
+    pub no_proof: bool,
     /// Use a policy that is too large for the proof
-    #[arg(long, requires = "prove")]
+    #[arg(long, conflicts_with = "no_proof")]
     pub accept_unproven: bool,
 }
 
@@ -68,10 +68,10 @@ fn address(text: &str) -> Result<(String, IpAddr), String> {
 }
 
 impl PolicyArgs {
-    /// How the filters are proven, where they are to be.
+    /// How the filters are proven; `None` where that is left out.
     #[must_use]
     pub fn proving(&self) -> Option<Proving> {
-        self.prove.then(|| Proving { accept_unproven: self.accept_unproven, ..Proving::default() })
+        (!self.no_proof).then(|| Proving { accept_unproven: self.accept_unproven, ..Proving::default() })
     }
 
     /// What the resolver asks for.

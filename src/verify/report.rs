@@ -11,15 +11,15 @@ use crate::source::Span;
 declare_lints! {
     /// The filters do not do what the policy says: a bug of ours.
     pub MISCOMPILED: Error = "miscompiled", "the filters would treat a packet otherwise than the policy says",
-        "`--prove` asks for a proof that the filters decide every packet as the policy does. Here it failed: the packet \
+        "Every policy is compiled with a proof that its filters decide every packet as it says. Here it failed: the packet \
          shown would be treated otherwise. This is a fault of ctpolicy, not of the policy; nothing is printed or applied. \
          Please report it with the policy.";
     /// The proof would take more memory or time than it may.
     pub UNPROVEN: Error = "unproven", "the policy is too large to prove that its filters mean the same",
-        "`--prove` asks for a proof that the filters decide every packet as the policy does. The proof splits the packets \
+        "Every policy is compiled with a proof that its filters decide every packet as it says. The proof splits the packets \
          into pieces where it grows too large, and gives up at a stated number of pieces. Nothing wrong was found in the pieces \
          that were proven. Split the policy into several, use sets instead of many overlapping rules, or give \
-         `--accept-unproven`: then this is a warning, and the filters are used without the proof.";
+         `--accept-unproven`: then this is a warning, and the filters are used without the proof. `--no-proof` does not even try.";
 }
 
 /// Proves that the Program means what the policy says, and reports why not. `accept` makes a warning of what is too large.
