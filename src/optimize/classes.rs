@@ -178,8 +178,7 @@ fn blocks(bits: u8, sets: &[&[Cond]], names: &mut Names) -> Option<Vec<(u128, u1
     let mut at = 0;
     let mut members = 0;
     loop {
-        while let Some((position, member, change)) = edges.get(at).copied().filter(|edge| edge.0 == from) {
-            debug_assert_eq!(position, from);
+        while let Some((_, member, change)) = edges.get(at).copied().filter(|edge| edge.0 == from) {
             let count = active.entry(member).or_insert(0);
             *count += change;
             if *count == 0 {
