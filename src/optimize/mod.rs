@@ -2,6 +2,7 @@
 //! visits (kernel-facts 2.1), so the fewer of them the better. One file a means, each opening with why no verdict changes.
 
 mod classes;
+pub mod dead;
 mod factor;
 mod lines;
 pub mod masks;

@@ -32,7 +32,7 @@ pub fn behind(graph: &Graph) -> Graph {
             Ok(table) => {
                 let text =
                     "neighbour discovery is told from other invalid packets: established IPv6 pays a lookup less";
-                graph.notes.push(Note::at("neighbours", &title, text.to_owned()));
+                graph.notes.list.push(Note { pass: "neighbours", at: title, text: text.to_owned() });
                 graph.table(table)
             }
             Err(table) => graph.table(table),
