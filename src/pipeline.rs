@@ -2,13 +2,13 @@
 //! after a stage that reported an error.
 
 use crate::diag::Diagnostics;
-use crate::emit::cost;
-use crate::emit::linearize::{FILTERS_MAX, linearize};
+use crate::emit::linearize::{FILTERS_MAX, linearize, noted};
 use crate::emit::program::Program;
+use crate::emit::{cost, unreached};
 use crate::ir::lower::lower;
 use crate::ir::policy::Policy;
 use crate::ir::resolve::{Options, resolve};
-use crate::optimize::{self, price::Scale};
+use crate::optimize::{self, notes::Notes, price::Scale};
 use crate::parse::{Files, LoadError, load};
 use crate::source::SourceMap;
 use crate::verify::{Budget, Proof, report};
@@ -26,6 +26,8 @@ pub struct Compiled {
     pub program: Option<Program>,
     /// That it decides every packet as the file says; `None` where it was left out, and where there is none.
     pub proof: Option<Proof>,
+    /// What the optimizer did.
+    pub notes: Notes,
 }
 
 /// How a Program is proven.
@@ -76,9 +78,13 @@ fn stages(
     }
     let graph = optimize::run(lower(&policy, &run.map), Scale::default());
     let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
-    let program = linearize(graph, &policy, Scale::default(), most, &mut run.diags);
+    let (program, notes) = noted(graph, &policy, Scale::default(), most, &mut run.diags);
+    run.notes = notes;
     if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {
         cost::limit::check(&program, &policy, most, &mut run.diags);
+    }
+    if !run.diags.has_errors() {
+        unreached::check(&program, &policy, &run.notes, &mut run.diags);
     }
     if let Some(proving) = proving.filter(|_| !run.diags.has_errors()) {
         run.proof = report::check(&policy, &program, proving.budget, proving.accept_unproven, &mut run.diags);

@@ -6,7 +6,7 @@ use super::out::write_atomically;
 use super::policy::tell_of;
 use super::{Exit, Failure, Out, PolicyArgs};
 use crate::diag::render;
-use crate::emit::cost::report::Stats;
+use crate::emit::cost::report::{Account, Stats};
 use crate::emit::program::{Placement, Program};
 use crate::emit::{cost, dot, json, tc};
 use crate::parse::DiskFiles;
@@ -34,6 +34,12 @@ pub struct Args {
     /// output (with `-o -` to standard error); without it, this alone to standard output. `--format json` gives both as JSON.
     #[arg(long)]
     pub stats: bool,
+    /// Show what the optimizer did, instead of the ruleset (with -o: beside it)
+    ///
+    /// One line for each thing that a pass did: the rule or chain at hand, the pass, what was there before and after, and why. It goes where `--stats` goes, and
+    /// stands before it where both are asked for. `--format json` gives it as `notes`.
+    #[arg(long)]
+    pub explain: bool,
     /// How to read the policy
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -69,16 +75,16 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
     tell_of(&args.file, &compiled, out);
     let Some(texts) = print(&compiled, args)? else { return Ok(Exit::Policy) };
-    match (args.output.as_deref(), texts.stats) {
-        (None, Some(stats)) => out.result(&stats)?,
+    match (args.output.as_deref(), texts.account) {
+        (None, Some(account)) => out.result(&account)?,
         (None, None) => out.result(&texts.ruleset)?,
-        (Some("-"), stats) => {
+        (Some("-"), account) => {
             out.result(&texts.ruleset)?;
-            out.message(&stats.unwrap_or_default());
+            out.message(&account.unwrap_or_default());
         }
-        (Some(path), stats) => {
+        (Some(path), account) => {
             write_atomically(path, &texts.ruleset)?;
-            out.result(&stats.unwrap_or_default())?;
+            out.result(&account.unwrap_or_default())?;
         }
     }
     Ok(Exit::Done)
@@ -89,8 +95,8 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
 pub struct Texts {
     /// The ruleset.
     pub ruleset: String,
-    /// What it costs, where that is asked for.
-    pub stats: Option<String>,
+    /// What was done and what it costs, where that is asked for.
+    pub account: Option<String>,
 }
 
 /// The output for what was compiled; `None` without a Program.
@@ -99,17 +105,20 @@ pub struct Texts {
 /// [`Failure::Script`] when the script cannot say it.
 pub fn print(compiled: &Compiled, args: &Args) -> Result<Option<Texts>, Failure> {
     let (Some(program), Some(policy)) = (&compiled.program, &compiled.policy) else { return Ok(None) };
-    let stats = if args.stats {
+    let stats = args.stats.then(|| {
         let before = pipeline::plain(compiled).map(|plain| cost::cost(&plain, policy));
-        let stats = Stats { before, after: cost::cost(program, policy) };
-        Some(if args.format == Format::Json { stats.json()? } else { stats.to_string() })
-    } else {
-        None
+        Stats { before, after: cost::cost(program, policy) }
+    });
+    let account = Account { notes: args.explain.then_some(compiled.notes.list.as_slice()), stats: stats.as_ref() };
+    let account = match args.format {
+        _ if !args.stats && !args.explain => None,
+        Format::Json => Some(account.json()?),
+        Format::Tc | Format::Dot => Some(account.to_string()),
     };
-    // Costs can be had even of what a script cannot say.
-    let wanted = !args.stats || args.output.is_some();
+    // An account can be had even of what a script cannot say.
+    let wanted = account.is_none() || args.output.is_some();
     let ruleset = if wanted { ruleset(program, args)? } else { String::new() };
-    Ok(Some(Texts { ruleset, stats }))
+    Ok(Some(Texts { ruleset, account }))
 }
 
 fn ruleset(program: &Program, args: &Args) -> Result<String, Failure> {
@@ -142,13 +151,13 @@ mod tests {
     #[test]
     fn the_ruleset_is_made_unless_costs_alone_are_asked_for() {
         let plain = texts(&[]);
-        assert!(plain.ruleset.contains("flower") && plain.stats.is_none());
+        assert!(plain.ruleset.contains("flower") && plain.account.is_none());
         let alone = texts(&["--stats"]);
-        assert!(alone.ruleset.is_empty() && alone.stats.unwrap().contains("dearest packet"));
+        assert!(alone.ruleset.is_empty() && alone.account.unwrap().contains("dearest packet"));
         let both = texts(&["--stats", "-o", "out.tc"]);
         assert_eq!(both.ruleset, plain.ruleset);
-        assert!(both.stats.is_some());
-        let json = texts(&["--stats", "--format", "json"]).stats.unwrap();
+        assert!(both.account.is_some());
+        let json = texts(&["--stats", "--format", "json"]).account.unwrap();
         assert!(json.starts_with('{'), "{json}");
     }
 

@@ -9,9 +9,10 @@ use crate::field::{Cond, Field, Key};
 use crate::hash::fnv;
 use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
 use crate::ir::policy::{Attach, Policy};
+use crate::optimize::notes::{Count, Notes, Tally};
 use crate::optimize::price::Scale;
 use crate::optimize::prios::{Placed, prios};
-use crate::optimize::{DEPTH_MAX, masks};
+use crate::optimize::{DEPTH_MAX, dead, masks};
 
 use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program, Role};
 
@@ -48,10 +49,23 @@ const ENTRY: [(Frame, u16, u16); 4] = [
 /// Linearizes every policy of the graph; an error where it would become more than `filters_max` filters.
 #[must_use]
 pub fn linearize(graph: Graph, policy: &Policy, scale: Scale, filters_max: u64, diags: &mut Diagnostics) -> Program {
+    noted(graph, policy, scale, filters_max, diags).0
+}
+
+/// As [`linearize`], with what all passes have done.
+#[must_use]
+pub fn noted(
+    graph: Graph,
+    policy: &Policy,
+    scale: Scale,
+    filters_max: u64,
+    diags: &mut Diagnostics,
+) -> (Program, Notes) {
     if let Some(finding) = too_many_filters(&graph, policy, filters_max) {
         diags.push(finding);
-        return Program { attaches: Vec::new(), rules: graph.rules, digest: 0 };
+        return (Program { attaches: Vec::new(), rules: graph.rules, digest: 0 }, graph.notes);
     }
+    let mut tally = Tally::default();
     let mut attaches = Vec::with_capacity(graph.hooks.len());
     for (hook, attach) in graph.hooks.iter().zip(&policy.attaches) {
         let depth = graph.depth(hook);
@@ -61,13 +75,15 @@ pub fn linearize(graph: Graph, policy: &Policy, scale: Scale, filters_max: u64, 
             diags.push(Diagnostic::new(&TOO_DEEP, attach.span, message).help(help));
             continue;
         }
-        if let Some(attached) = attached(&graph, hook, attach, scale, diags) {
+        if let Some(attached) = attached(&graph, hook, attach, (scale, &mut tally), diags) {
             attaches.push(attached);
         }
     }
     let identities: Vec<_> = graph.rules.iter().map(|rule| (rule.role, rule.ident, rule.meaning)).collect();
     let digest = fnv(&(&attaches, identities));
-    Program { attaches, rules: graph.rules, digest }
+    let mut notes = graph.notes;
+    tally.add(&mut notes, &graph.rules);
+    (Program { attaches, rules: graph.rules, digest }, notes)
 }
 
 /// An error that names the rule with the most filters, where all of them are too many. Counted before they are made.
@@ -101,7 +117,7 @@ fn attached(
     graph: &Graph,
     hook: &HookGraph,
     attach: &Attach,
-    scale: Scale,
+    (scale, tally): (Scale, &mut Tally),
     diags: &mut Diagnostics,
 ) -> Option<Attached> {
     let order = graph.reachable(hook);
@@ -115,7 +131,7 @@ fn attached(
     let mut chains = Vec::with_capacity(order.len());
     for (id, index) in order.iter().zip(1..) {
         let table = graph.get(*id)?;
-        let Some(filters) = filters(table, &numbers, scale) else {
+        let Some(filters) = filters(table, &numbers, scale, tally) else {
             let message = format!("the rules for `{}` need more than 65,535 prios", table.title);
             let help = "put rules of one shape together, or use sets";
             diags.push(Diagnostic::new(&TOO_LARGE, attach.span, message).help(help));
@@ -136,7 +152,7 @@ fn attached(
 }
 
 /// The filters of one table, `None` where prios run out.
-fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale) -> Option<Vec<Filter>> {
+fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale, tally: &mut Tally) -> Option<Vec<Filter>> {
     let mut all = Vec::new();
     let mut tails: HashMap<&Tail, usize> = HashMap::new();
     for (at, line) in table.lines.iter().enumerate() {
@@ -150,7 +166,7 @@ fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale) -> Opti
     }
     let mut filters = Vec::new();
     let mut prio = 0u16;
-    for (protocol, members) in prios(masks::merge(all, scale)) {
+    for (protocol, members) in cheaper(table, all, scale, tally) {
         prio = prio.checked_add(1)?;
         for (member, handle) in members.into_iter().zip(1..) {
             let tail = &table.lines.get(member.line)?.tail;
@@ -163,6 +179,23 @@ fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale) -> Opti
     let actions = actions(tail, numbers);
     filters.push(Filter { prio: last, handle: 1, protocol: eth::P_ALL, keys: Vec::new(), actions, rule: tail.rule });
     Some(filters)
+}
+
+/// The filters of a table, by prio: without those that no packet reaches, over few masks, in few prios. Without a price for masks
+/// all of them, as they stand.
+fn cheaper(table: &Table, filters: Vec<(u16, Placed)>, scale: Scale, tally: &mut Tally) -> Vec<(u16, Vec<Placed>)> {
+    if scale.mask == 0 {
+        return prios(masks::merge(filters, scale));
+    }
+    let count = Count::of(&filters);
+    let (filters, dead) = dead::prune(filters);
+    tally.dead(table, count.filters, &dead);
+    let reached = Count::of(&filters);
+    let filters = masks::merge(filters, scale);
+    tally.masks(table, reached, Count::of(&filters));
+    let prios = prios(filters);
+    tally.prios(table, count, prios.len());
+    prios
 }
 
 /// The ethertype under which the kernel looks the line up: the outermost one of the frame.

@@ -8,3 +8,4 @@ pub mod linearize;
 pub mod netlink;
 pub mod program;
 pub mod tc;
+pub mod unreached;

@@ -20,6 +20,13 @@ pub fn values_within(mask: u128) -> impl Iterator<Item = u128> {
     })
 }
 
+/// Whether a mask of a port asks its first bits and no others.
+#[must_use]
+pub const fn is_port_prefix(mask: u128) -> bool {
+    let host = !mask & ones(16);
+    host & host.wrapping_add(1) == 0
+}
+
 /// What one key asks of its field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cond {
@@ -75,6 +82,30 @@ impl Cond {
         }
     }
 
+    /// Whether all values that satisfy the other satisfy this one.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Bits { value, mask }, _) => other.known(mask) == Some(value),
+            (Self::Range { lo, hi }, Self::Range { lo: from, hi: to }) => lo <= from && to <= hi,
+            (Self::Range { lo, hi }, Self::Bits { value, mask }) => {
+                u128::from(lo) <= value && value | (!mask & ones(16)) <= u128::from(hi)
+            }
+        }
+    }
+
+    /// What all values that satisfy it have under the mask; `None` where they may differ.
+    #[must_use]
+    pub fn known(self, mask: u128) -> Option<u128> {
+        match self {
+            Self::Bits { value, mask: own } => (own & mask == mask).then_some(value & mask),
+            Self::Range { lo, hi } => {
+                let (lo, hi) = (u128::from(lo), u128::from(hi));
+                (is_port_prefix(mask) && (lo ^ hi) & mask == 0).then_some(lo & mask)
+            }
+        }
+    }
+
     /// Whether some value satisfies both.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
@@ -83,10 +114,9 @@ impl Cond {
             (Self::Range { lo: l1, hi: h1 }, Self::Range { lo: l2, hi: h2 }) => l1 <= h2 && l2 <= h1,
             (Self::Range { lo, hi }, Self::Bits { value, mask })
             | (Self::Bits { value, mask }, Self::Range { lo, hi }) => {
-                let host = !mask & ones(16);
-                if host & host.wrapping_add(1) == 0 {
+                if is_port_prefix(mask) {
                     // A prefix is a range itself.
-                    return value <= u128::from(hi) && u128::from(lo) <= value | host;
+                    return value <= u128::from(hi) && u128::from(lo) <= value | (!mask & ones(16));
                 }
                 prefixes(u128::from(lo), u128::from(hi), 16).into_iter().any(|(v, m)| (v ^ value) & m & mask == 0)
             }

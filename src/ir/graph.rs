@@ -13,6 +13,7 @@ use petgraph::visit::Topo;
 use crate::emit::program::{Ct, Police, RuleRef};
 use crate::field::{Cond, Field};
 use crate::ir::policy::{Hook, Out};
+use crate::optimize::notes::Notes;
 
 /// A table of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +158,8 @@ pub struct Graph {
     pub hooks: Vec<HookGraph>,
     /// Where lines come from.
     pub rules: Vec<RuleRef>,
+    /// What the passes did.
+    pub notes: Notes,
 }
 
 impl Graph {
@@ -262,7 +265,7 @@ impl Graph {
     /// to go to instead.
     #[must_use]
     pub fn rebuilt(&self, mut place: impl FnMut(&mut Self, &HookGraph, Table) -> TableId) -> Self {
-        let mut new = Self { rules: self.rules.clone(), ..Self::default() };
+        let mut new = Self { rules: self.rules.clone(), notes: self.notes.clone(), ..Self::default() };
         for hook in &self.hooks {
             let mut moved: HashMap<TableId, TableId> = HashMap::new();
             let redirect = |tail: &mut Tail, moved: &HashMap<TableId, TableId>| {

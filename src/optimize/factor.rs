@@ -18,6 +18,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::classes::{Classes, classes};
 use super::lines::{Item, Lines};
+use super::notes::{Note, place};
 use super::price::{Price, Scale};
 use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
@@ -35,6 +36,10 @@ struct Factoring<'a> {
     dispatch: usize,
     /// Ways on that are already built.
     built: HashMap<(Vec<Item>, Tail, usize), Tail>,
+    /// The fields that it sorts by, and what it became: chains and filters.
+    fields: BTreeSet<Field>,
+    chains: usize,
+    filters: u64,
 }
 
 /// A field to sort by.
@@ -51,11 +56,19 @@ struct Split {
 pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
-    if lines.flat_price(&items).weight(scale) <= scale.small {
+    let flat = lines.flat_price(&items);
+    if flat.weight(scale) <= scale.small {
         return graph.table(table);
     }
-    let mut factoring = Factoring { graph, lines, dispatch, built: HashMap::new() };
+    let (built, fields) = (HashMap::new(), BTreeSet::new());
+    let mut factoring = Factoring { graph, lines, dispatch, built, fields, chains: 0, filters: 0 };
     let tail = factoring.build(&items, &table.otherwise, levels);
+    let (fields, chains, filters) = (factoring.fields, factoring.chains, factoring.filters);
+    if !fields.is_empty() {
+        let combinations: u64 = items.iter().map(|item| lines.product(*item)).fold(0, u64::saturating_add);
+        let note = Note::split(place(&table, &graph.rules), &fields, combinations, (filters, chains));
+        graph.notes.list.push(note);
+    }
     match tail.end {
         End::Goto(id) if tail.steps.is_empty() => id,
         _ => {
@@ -124,13 +137,22 @@ impl Factoring<'_> {
             return otherwise;
         }
         let Table { frame, title, .. } = self.lines.table;
+        let product =
+            |line: &Line| line.sets.iter().fold(1u64, |product, (_, conds)| product.saturating_mul(conds.len() as u64));
+        let filters = lines.iter().map(product).fold(1, u64::saturating_add);
+        let known = self.graph.len();
         let id = self.graph.table(Table { frame: *frame, title: title.clone(), lines, otherwise });
+        if self.graph.len() > known {
+            self.chains += 1;
+            self.filters = self.filters.saturating_add(filters);
+        }
         Tail { steps: Vec::new(), end: End::Goto(id), rule: self.dispatch }
     }
 
     /// A table that sorts by one field, and a way on for each class.
     fn split(&mut self, items: &[Item], split: &Split, rest: &Tail, levels: usize) -> Tail {
         let Split { field, guard, classes, .. } = split;
+        self.fields.insert(*field);
         let asking: Vec<usize> =
             items.iter().enumerate().filter(|(_, item)| self.asks(**item, *field)).map(|(at, _)| at).collect();
         let mut tails: Vec<Tail> = Vec::with_capacity(classes.members.len());

@@ -17,6 +17,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use super::price::Scale;
+use crate::emit::cost::model;
 use super::prios::{Placed, Shape, shape_of};
 use crate::field::value::{ones, values_within};
 use crate::field::{Cond, Field, Key};
@@ -195,7 +196,10 @@ fn further(a: &Group, b: &Group) -> Option<u64> {
         }
     }
     let grown = |count: u64, free: u32| count.checked_mul(1u64.checked_shl(free)? - 1);
-    grown(a.count, free_a)?.checked_add(grown(b.count, free_b)?)
+    let more = grown(a.count, free_a)?.checked_add(grown(b.count, free_b)?)?;
+    // Every packet walks a list of ranges: one more mask must be dearer than what it grows by.
+    let list = a.shape.iter().any(|(_, mask)| mask.is_none());
+    (!list || more.saturating_mul(model::RANGE_FILTER) <= model::RANGE_MISS).then_some(more)
 }
 
 /// Calls `each` with the keys of the filter under the finer mask, for every value of the bits that it did not ask.

@@ -2,9 +2,12 @@
 //! visits (kernel-facts 2.1), so the fewer of them the better. One file a means, each opening with why no verdict changes.
 
 mod classes;
+pub mod dead;
 mod factor;
 mod lines;
 pub mod masks;
+mod neighbours;
+pub mod notes;
 pub mod price;
 pub mod prios;
 
@@ -21,9 +24,11 @@ const LEVELS: [usize; 5] = [8, 6, 4, 2, 1];
 /// The same graph, cheaper.
 #[must_use]
 pub fn run(graph: Graph, scale: Scale) -> Graph {
+    let short = |graph: &Graph| graph.hooks.iter().all(|hook| graph.depth(hook) <= DEPTH_MAX);
+    let graph = Some(neighbours::behind(&graph)).filter(short).unwrap_or(graph);
     for levels in LEVELS {
         let new = graph.rebuilt(|graph, hook, table| factor::factor(graph, table, levels, hook.dispatch, scale));
-        if new.hooks.iter().all(|hook| new.depth(hook) <= DEPTH_MAX) {
+        if short(&new) {
             return new;
         }
     }

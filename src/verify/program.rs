@@ -189,7 +189,8 @@ impl Kernel<'_> {
         // A filter that sends packets on does not decide.
         let decides = !controls(filter).any(|control| matches!(control, Control::Goto(_) | Control::Continue));
         // Whether what the actions come to depends on the rule in other ways than by its name.
-        let apart = rule.is_none() || filter.actions.iter().any(|action| matches!(action, Action::Police(_)));
+        let apart = rule.is_none_or(|rule| rule.role == Role::Implicit)
+            || filter.actions.iter().any(|action| matches!(action, Action::Police(_)));
         let key = (filter.actions.as_slice(), apart.then_some(filter.rule));
         let node = if let Some(node) = ends.get(&key) {
             *node
@@ -224,11 +225,13 @@ impl Kernel<'_> {
         };
         let origin = if self.world.attribute && at.named { origin(rule) } else { Origin::Machinery };
         let dropped = verdict == Fate::Drop;
+        // Conntrack leaves neighbour discovery without an entry (`possible`): nothing of a pass stays with it.
+        let bare = dropped || rule.role == Role::Implicit;
         let outcome = Outcome {
             verdict,
             rule: origin,
             // Whether a pass translates is added where that is known: see `Effect::Translate`.
-            passes: if dropped { Vec::new() } else { context.passes.iter().map(|zone| (*zone, false)).collect() },
+            passes: if bare { Vec::new() } else { context.passes.iter().map(|zone| (*zone, false)).collect() },
             commits: Vec::new(),
             cleared: context.cleared && !dropped,
             mirrors: Vec::new(),

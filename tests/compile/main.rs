@@ -1,5 +1,5 @@
 //! Golden tests: each `tests/compile/<topic>/<case>.pol` compiles to the findings in `<case>.diag` and the script in `<case>.tc`
-//! (with `--stats`: the table or JSON in `<case>.stats`).
+//! (with `--stats` or `--explain`: the text or JSON in `<case>.stats`).
 //!
 //! No `.diag` means that nothing is to be found; a policy without errors has a `.tc`, one with errors has none. A golden
 //! whose policy is gone fails. The first line of a policy may hold `# args: --on eth0 ...`, as for `ctpolicy compile`.
@@ -101,7 +101,7 @@ fn outputs(args: &compile::Args, files: &dyn Files) -> Result<(String, Option<St
     let compiled = ctpolicy::pipeline::compile(&args.file, files, &args.policy.options())?;
     let mut diag = render::text(&compiled.diags, &compiled.map, false);
     let script = match compile::print(&compiled, args) {
-        Ok(texts) => texts.map(|texts| texts.stats.unwrap_or(texts.ruleset)),
+        Ok(texts) => texts.map(|texts| texts.account.unwrap_or(texts.ruleset)),
         Err(refusal) => {
             writeln!(diag, "error: {refusal}")?;
             refusal.help().map_or(Ok(()), |help| writeln!(diag, "help: {help}"))?;
@@ -123,7 +123,7 @@ fn golden(path: &Path) -> Result<(), Failed> {
     same("a second run", script.as_deref().unwrap_or_default(), script_again.as_deref().unwrap_or_default())?;
     let found = [
         expect(&path.with_extension("diag"), Some(diag).filter(|diag| !diag.is_empty())),
-        expect(&path.with_extension(if args.stats { "stats" } else { "tc" }), script),
+        expect(&path.with_extension(if args.stats || args.explain { "stats" } else { "tc" }), script),
     ];
     found.into_iter().collect()
 }

@@ -1,10 +1,11 @@
 //! A chain as the classifier walks it: prios in order, in each the masks in the order of their creation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model;
+use super::worst::end;
 use crate::emit::eval::{Mask, Masked, mask_of};
-use crate::emit::program::{Chain, Filter};
+use crate::emit::program::{Chain, Control, Filter};
 use crate::field::Cond;
 
 /// A chain's prios.
@@ -52,6 +53,14 @@ impl Table<'_> {
     /// Whether it is a list of port ranges.
     pub fn is_list(&self) -> bool {
         self.mask.iter().any(|(_, part)| *part == Mask::Range)
+    }
+
+    /// Whether every packet finds a filter, none of which sends it on to the next prio: all values of a few bits are there.
+    pub fn is_complete(&self) -> bool {
+        let [(_, Mask::Bits(mask))] = self.mask.as_slice() else { return false };
+        let values: BTreeSet<Cond> = self.filters.iter().flat_map(|filter| &filter.keys).map(|key| key.cond).collect();
+        let all = 1usize.checked_shl(mask.count_ones());
+        all == Some(values.len()) && self.filters.iter().all(|filter| end(filter) != Control::Continue)
     }
 
     /// The most that looking it up costs a packet, found or not, without the hit's own cost.

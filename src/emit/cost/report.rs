@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use serde::Serialize;
 
 use super::{AttachCost, Cost, PacketCost, RuleCost};
+use crate::optimize::notes::{self, Note};
 
 /// Version of the JSON's shape.
 pub const VERSION: u32 = 1;
@@ -24,22 +25,45 @@ pub struct Stats {
     pub after: Cost,
 }
 
+/// What the optimizer did and what a Program costs, as far as each is asked for.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Account<'a> {
+    /// What the passes did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<&'a [Note]>,
+    /// The cost.
+    #[serde(flatten)]
+    pub stats: Option<&'a Stats>,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
     #[serde(flatten)]
-    stats: &'a Stats,
+    account: &'a Account<'a>,
 }
 
-impl Stats {
+impl Account<'_> {
     /// As pretty JSON that ends in a newline.
     ///
     /// # Errors
     /// None in practice; the serializer's own, if a value had no JSON form.
     pub fn json(&self) -> serde_json::Result<String> {
-        let mut text = serde_json::to_string_pretty(&Document { version: VERSION, stats: self })?;
+        let mut text = serde_json::to_string_pretty(&Document { version: VERSION, account: self })?;
         text.push('\n');
         Ok(text)
+    }
+}
+
+impl Display for Account<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(notes) = self.notes {
+            f.write_str(&notes::text(notes))?;
+        }
+        if self.notes.is_some_and(|notes| !notes.is_empty()) && self.stats.is_some() {
+            f.write_char('\n')?;
+        }
+        self.stats.map_or(Ok(()), |stats| stats.fmt(f))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::Stats;
+use super::report::{Account, Stats};
 use super::walk::Walker;
 use super::*;
 use crate::abi::eth;
@@ -96,7 +96,10 @@ fn before_stands_beside_after() {
     let dear = costs("policy p on lo ingress {\nallow tcp to port 22\nallow from 10.0.0.0/8\ndefault drop\n}\n");
     let text = Stats { before: Some(dear.clone()), after: cheap.clone() }.to_string();
     assert!(text.contains(&format!("filters {} -> {}", dear.filters, cheap.filters)), "{text}");
-    let json: serde_json::Value = serde_json::from_str(&Stats { before: None, after: cheap }.json().unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(
+        &Account { notes: None, stats: Some(&Stats { before: None, after: cheap }) }.json().unwrap(),
+    )
+    .unwrap();
     assert_eq!((&json["version"], &json["before"]), (&1.into(), &serde_json::Value::Null));
     assert!(json["after"]["policies"][0]["worst"]["any"]["masks"].is_u64(), "{json}");
 }

@@ -159,7 +159,7 @@ impl Way<'_> {
                 return Some(control);
             }
         }
-        None
+        table.is_complete().then_some(Control::Pipe)
     }
 }
 

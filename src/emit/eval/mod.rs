@@ -184,7 +184,13 @@ impl Skb<'_> {
         self.outcome.rule = match rule.role {
             Role::Rule => Origin::Rule { ident: rule.ident, meaning: rule.meaning },
             Role::Default => Origin::Default,
-            Role::Implicit => Origin::Implicit,
+            Role::Implicit => {
+                // Conntrack has left neighbour discovery without an entry: nothing of a pass stays with it.
+                if matches!(self.view.state, State::Untracked | State::Invalid) {
+                    self.outcome.passes.clear();
+                }
+                Origin::Implicit
+            }
             Role::Dispatch | Role::Entry => Origin::Machinery,
         };
         Ok(Step::Done)

@@ -1,0 +1,141 @@
+//! Rules of which nothing is left in the Program: no packet reaches them.
+//!
+//! A Program decides every packet by the rule that the policy decides it by, so a rule without a filter decides none. Why,
+//! the policy tells, where one rule before it takes all it could match; else the optimizer, which saw what takes each filter.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::program::Program;
+use crate::declare_lints;
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::field::Field;
+use crate::ir::policy::{Alt, Attach, Policy, Rule, Verdict};
+use crate::optimize::notes::Notes;
+use crate::source::Span;
+
+declare_lints! {
+    /// A rule that no packet reaches.
+    pub NEVER_MATCHES: Warning = "never-matches", "a rule that no packet ever reaches",
+        "The first rule that matches decides, so a rule whose packets are all taken by rules before it does nothing. It becomes no \
+         filter, and `status` will always show it with 0 packets.\n\n\
+         Example: `drop from 10.0.0.0/8` and, after it, `allow tcp from 10.1.0.0/16 to port 22`: no packet from 10.1.0.0/16 is left \
+         for the second. A group that several policies `use` is only reported where a rule of it is reached in none of them.\n\n\
+         Remedy: put the narrower rule first, narrow the wider one, or delete the rule if the other does what you mean.";
+}
+
+/// Most pairs of rules that are held against each other to tell why; a policy with more dead rules is told which, not why.
+const WORK_MAX: usize = 20_000_000;
+
+/// Most rules that are shown beside one.
+const SHOWN_MAX: usize = 3;
+
+/// Warns of every rule that no packet reaches, wherever it is used.
+pub fn check(program: &Program, policy: &Policy, notes: &Notes, diags: &mut Diagnostics) {
+    let name = |rule: usize| program.rules.get(rule).map(|rule| (rule.policy.as_str(), rule.position));
+    let reached: BTreeSet<(&str, usize)> = program.filters().filter_map(|filter| name(filter.rule)).collect();
+    let mut written: HashMap<(&str, usize), &Rule> = HashMap::new();
+    let mut alive: BTreeSet<Span> = BTreeSet::new();
+    let mut dead: BTreeMap<Span, (&Rule, Option<&Rule>)> = BTreeMap::new();
+    let mut work = 0;
+    for attach in &policy.attaches {
+        let rules = || attach.prefilter.iter().chain(&attach.rules);
+        for (at, rule) in rules().enumerate() {
+            let name = (attach.name.as_str(), rule.info.position);
+            written.insert(name, rule);
+            let early = at < attach.prefilter.len();
+            let before = if !reached.contains(&name) {
+                let part = if early { &attach.prefilter } else { &attach.rules };
+                part.iter().take_while(|other| other.info.position != rule.info.position).collect()
+            } else if !early && untranslated(policy, attach) {
+                attach.prefilter.iter().filter(|other| sees_all(other)).collect()
+            } else {
+                Vec::new()
+            };
+            work += before.len();
+            let explain = work <= WORK_MAX;
+            let by = before.into_iter().find(|other| explain && decides(other) && covers(other, rule));
+            if reached.contains(&name) && by.is_none() {
+                alive.insert(rule.info.span);
+            } else {
+                dead.entry(rule.info.span).or_insert((rule, by));
+            }
+        }
+    }
+    dead.retain(|span, _| !alive.contains(span));
+    let mut taken: HashMap<Span, Vec<&Rule>> = HashMap::new();
+    for (rule, by) in &notes.taken {
+        if let Some(rule) = name(*rule).and_then(|name| written.get(&name)) {
+            let by = by.iter().filter_map(|by| name(*by)).filter_map(|name| written.get(&name)).copied();
+            taken.entry(rule.info.span).or_default().extend(by);
+        }
+    }
+    for (rule, by) in dead.into_values() {
+        let several = taken.remove(&rule.info.span).unwrap_or_default();
+        diags.push(finding(rule, by, &several));
+    }
+}
+
+/// Whether packets look the same before conntrack and after it.
+fn untranslated(policy: &Policy, attach: &Attach) -> bool {
+    attach.passes.iter().all(|zone| !policy.translating.contains(zone))
+}
+
+/// Whether a rule before conntrack sees what it asks of whole datagrams in fragments as well.
+fn sees_all(rule: &Rule) -> bool {
+    let fields = || rule.alts.iter().flat_map(|alt| &alt.sets).map(|(field, _)| *field);
+    fields().all(|field| !field.is_layer4() && field != Field::IpFlags)
+}
+
+fn finding(rule: &Rule, by: Option<&Rule>, several: &[&Rule]) -> Diagnostic {
+    let found = Diagnostic::new(&NEVER_MATCHES, rule.info.span, "no packet reaches this rule");
+    if let Some(other) = by {
+        let same = (other.verdict, &other.actions) == (rule.verdict, &rule.actions);
+        let delete = "delete it: the other rule does the same for its packets";
+        let found = found.because(other.info.span, "takes every packet that it could match");
+        return found.help(if same { delete } else { "put it before the other rule, narrow that one, or delete it" });
+    }
+    let several = several.iter().take(SHOWN_MAX);
+    let found = several.fold(found, |found, other| found.because(other.info.span, "takes some of its packets"));
+    found.help("put it before the rules that take its packets, narrow those, or delete it")
+}
+
+/// Whether no packet that matches the rule goes on.
+fn decides(rule: &Rule) -> bool {
+    match rule.verdict {
+        Verdict::Allow | Verdict::AllowStateless => true,
+        Verdict::Drop => rule.actions.limit.is_none(),
+        Verdict::Continue => false,
+    }
+}
+
+/// Whether the rule asks nothing of its connection that the other does not ask as well.
+fn asks_no_more(wide: &Rule, rule: &Rule) -> bool {
+    let nothing = (&wide.mark, &wide.label, wide.snat, wide.dnat) == (&None, &None, None, None);
+    let same = wide.pass == rule.pass
+        && (&wide.mark, &wide.label, wide.snat, wide.dnat) == (&rule.mark, &rule.label, rule.snat, rule.dnat);
+    nothing || same
+}
+
+/// Whether the first rule matches all that the second does, as far as that can be told rule by rule.
+fn covers(wide: &Rule, rule: &Rule) -> bool {
+    let zones = wide.actions.nat.is_empty() && wide.actions.commit_zones.is_empty();
+    let all = wide.states.0 & 0x7e == 0x7e;
+    let states = all || (wide.pass == rule.pass && wide.states.and(rule.states) == rule.states);
+    let alts = || rule.alts.iter().all(|alt| wide.alts.iter().any(|other| alt_covers(other, alt)));
+    (zones || wide.actions == rule.actions) && states && asks_no_more(wide, rule) && alts()
+}
+
+fn alt_covers(wide: &Alt, alt: &Alt) -> bool {
+    let vlan = match (&wide.vlan, &alt.vlan) {
+        (None, None) => true,
+        (Some(wide), Some(own)) => own.iter().all(|id| wide.contains(id)),
+        _ => false,
+    };
+    let fields = || {
+        wide.sets.iter().all(|(field, wide)| {
+            let own = alt.sets.iter().find(|(other, _)| other == field);
+            own.is_some_and(|(_, own)| own.iter().all(|cond| wide.iter().any(|other| other.covers(*cond))))
+        })
+    };
+    wide.link == alt.link && vlan && wide.not_in.iter().all(|device| alt.not_in.contains(device)) && fields()
+}
