@@ -7,7 +7,7 @@ use crate::abi::{eth, ipproto};
 use crate::diag::Diagnostic;
 use crate::field::{Cond, Field};
 use crate::ir::early::{self, Late, Later};
-use crate::ir::policy::{Alt, Attach, Link, Rule, State, Verdict};
+use crate::ir::policy::{Actions, Alt, Attach, Link, Rule, State, Verdict};
 
 crate::declare_lints! {
     /// A rule that can only match what is accepted before it.
@@ -16,6 +16,11 @@ crate::declare_lints! {
          invalid. A rule after conntrack never sees them.\n\nExample:\n\n    \
          policy p on eth0 ingress zone 1 {\n        drop arp\n        default drop\n    }\n\nRemedy: move the rule into `prefilter { ... }`, \
          which decides first.";
+    /// An allow of port 0 alone.
+    pub PORT_ZERO: Warning = "port-zero", "an `allow` for port 0",
+        "Port 0 is a port like any other to the kernel, and nothing listens on it. Elsewhere it often means every port; here a rule that names no \
+         port does.\n\nExample:\n\n    allow tcp to port 0\n\nRemedy: leave `port` out, or name the port that was meant. \
+         (A `drop` for port 0 is fine.)";
     /// A drop by port that fragments pass.
     pub FRAGMENTS_PASS: Warning = "fragments-pass", "a `drop` by port, where fragments have no ports",
         "Before conntrack, and in policies without it, the kernel sees no ports in any fragment, not even in the first. What is dropped by \
@@ -51,9 +56,11 @@ pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
         let arp = rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP));
         let what = if arp { "ARP is" } else { "neighbour discovery and MLD are" };
         let message = format!("{what} accepted before conntrack, so this rule never matches");
-        cx.report(
-            Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help("move the rule into `prefilter { ... }`"),
-        );
+        let help = match rule.verdict {
+            Verdict::Allow if rule.actions == Actions::default() => "delete it: no rule is needed for that",
+            _ => "move the rule into `prefilter { ... }`",
+        };
+        cx.report(Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help(help));
         return false;
     }
     true
@@ -62,6 +69,8 @@ pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
 /// Looks at a policy's rules side by side.
 pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
     fragments_pass(&attach.prefilter, cx);
+    port_zero(&attach.prefilter, cx);
+    port_zero(&attach.rules, cx);
     if attach.tracked() {
         invalid_allowed(attach, cx);
     } else {
@@ -72,6 +81,19 @@ pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
 
 fn conds(alt: &Alt, field: Field) -> Option<&[Cond]> {
     alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+}
+
+/// Rules that allow nothing but port 0 at one end.
+fn port_zero(rules: &[Rule], cx: &mut Cx<'_>) {
+    let zero = |alt: &Alt, field| conds(alt, field).is_some_and(|conds| conds == [Cond::exact(field, 0)]);
+    for rule in rules.iter().filter(|rule| rule.verdict == Verdict::Allow) {
+        for (field, end) in [(Field::SrcPort, "from"), (Field::DstPort, "to")] {
+            if !rule.alts.is_empty() && rule.alts.iter().all(|alt| zero(alt, field)) {
+                let finding = Diagnostic::new(&PORT_ZERO, rule.info.span, "this allows port 0, which nothing uses");
+                cx.report(finding.help(format!("leave `{end} port 0` out to allow every port")));
+            }
+        }
+    }
 }
 
 /// Drops by port, unless some rule of the same list drops fragments.
