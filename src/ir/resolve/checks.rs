@@ -16,6 +16,13 @@ crate::declare_lints! {
          invalid. A rule after conntrack never sees them.\n\nExample:\n\n    \
          policy p on eth0 ingress zone 1 {\n        drop arp\n        default drop\n    }\n\nRemedy: move the rule into `prefilter { ... }`, \
          which decides first.";
+    /// A match on a mark that a `continue` before it sets.
+    pub NOT_STORED_YET: Warning = "not-stored-yet", "a `mark` or `label` match that a `continue` before it seems to set",
+        "`mark` and `label` ask what is stored with the connection. What a `continue` sets is stored by the rule that allows the packet, so \
+         the rules in between do not see it: a `new` packet does not carry the mark yet.\n\nExample:\n\n    \
+         continue new from 10.0.0.0/8, set mark 1\n    allow new mark 1\n\n\
+         Remedy: match what the `continue` matched, as in `allow new from 10.0.0.0/8, set mark 1`; or, where marked connections are \
+         meant, `allow established mark 1`.";
     /// An allow of port 0 alone.
     pub PORT_ZERO: Warning = "port-zero", "an `allow` for port 0",
         "Port 0 is a port like any other to the kernel, and nothing listens on it. Elsewhere it often means every port; here a rule that names no \
@@ -73,6 +80,7 @@ pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
     port_zero(&attach.rules, cx);
     if attach.tracked() {
         invalid_allowed(attach, cx);
+        not_stored_yet(&attach.rules, cx);
     } else {
         fragments_pass(&attach.rules, cx);
     }
@@ -81,6 +89,36 @@ pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
 
 fn conds(alt: &Alt, field: Field) -> Option<&[Cond]> {
     alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+}
+
+/// Rules that ask `new` packets for bits that a `continue` before them sets.
+fn not_stored_yet(rules: &[Rule], cx: &mut Cx<'_>) {
+    let asks = |conds: Option<&Vec<Cond>>, (set, under): (u128, u128)| {
+        conds.into_iter().flatten().any(|cond| match *cond {
+            Cond::Bits { value, mask } => value & under != 0 && value & under == set & mask,
+            Cond::Range { .. } => false,
+        })
+    };
+    for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.states.contains(State::New)) {
+        let sets = |earlier: &&Rule| {
+            let (mark, label) = (earlier.actions.set_mark, earlier.actions.set_label);
+            let mark = mark.map(|(value, mask)| (u128::from(value), u128::from(mask)));
+            earlier.verdict == Verdict::Continue
+                && earlier.pass == rule.pass
+                && (mark.is_some_and(|mark| asks(rule.mark.as_ref(), mark))
+                    || label.is_some_and(|label| asks(rule.label.as_ref(), label)))
+        };
+        if let Some(earlier) = rules.get(..at).unwrap_or_default().iter().find(sets) {
+            let message = "a `new` packet does not carry yet what `continue` sets";
+            let finding = Diagnostic::new(&NOT_STORED_YET, rule.info.span, message);
+            let finding = finding.because(earlier.info.span, "this is stored by the rule that allows the packet");
+            cx.report(
+                finding.help(
+                    "match what the `continue` matched; or write `established` where marked connections are meant",
+                ),
+            );
+        }
+    }
 }
 
 /// Rules that allow nothing but port 0 at one end.
