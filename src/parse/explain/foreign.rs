@@ -154,6 +154,7 @@ const MATCHES: &[Foreign] = &[
         &["esp-spi", "length", "pkttype", "uid", "skuid", "user", "owner", "cgroup", "string"],
         "flower has no such match",
     ),
+    word(&["mask", "netmask", "wildcard"], "write the prefix length behind the address: `10.0.0.0/8`"),
     word(&["hl", "hoplimit", "hop-limit"], "did you mean `ttl`?"),
     word(&["tos", "diffserv", "traffic-class"], "did you mean `dscp`?"),
     word(&["fragments", "frag", "fragmented"], "did you mean `fragment any`?"),
