@@ -33,6 +33,12 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let mut session = Session::open()?;
     let compiled = machine::compile(&args.file, &args.policy, &session, out)?;
     let Some(program) = &compiled.program else { return Ok(Exit::Policy) };
+    // What made the file has failed, or it is one of those that are only included.
+    if program.attaches.is_empty() {
+        let message = format!("`{}` holds no policy and no rule, and nothing was changed", args.file);
+        let help = "to take the live policy out, and leave its devices open: `ctpolicy remove`".to_owned();
+        return Err(Failure::Usage { message, help: Some(help) });
+    }
     if args.dry_run {
         let (plan, _) = plan::compare(program, &mut session, out)?;
         out.result(&if args.json { report::json(&plan)? } else { report::text(&plan, program) })?;

@@ -106,6 +106,26 @@ impl Diagnostic {
     }
 }
 
+/// Longest word of a message, in characters: addresses and names of files are shorter.
+const WORD_MAX: usize = 300;
+
+/// Cuts what stands in the middle of each longer word: it comes from a file that a program made, or that is no policy.
+fn cut_long_words(text: &mut String) {
+    if text.len() <= WORD_MAX {
+        return;
+    }
+    let cut = |word: &str| {
+        let length = word.chars().count();
+        if length <= WORD_MAX {
+            return word.to_owned();
+        }
+        let ends = WORD_MAX / 10;
+        let (head, tail) = (word.chars().take(ends).collect::<String>(), word.chars().skip(length - ends));
+        format!("{head}...{}", tail.collect::<String>())
+    };
+    *text = text.split(' ').map(cut).collect::<Vec<_>>().join(" ");
+}
+
 /// The sink that stages report into.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
@@ -113,8 +133,11 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Takes a finding.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
+    /// Takes a finding. Words of a message that are too long to be read are cut.
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        let Diagnostic { message, primary, secondary, notes, help, .. } = &mut diagnostic;
+        let labels = std::iter::once(primary).chain(secondary).map(|label| &mut label.text);
+        labels.chain([message]).chain(notes).chain(help).for_each(cut_long_words);
         self.list.push(diagnostic);
     }
 
@@ -147,5 +170,21 @@ impl Diagnostics {
     /// The findings, for changing levels.
     pub fn list_mut(&mut self) -> &mut Vec<Diagnostic> {
         &mut self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_words_are_cut_in_the_middle() {
+        let mut text = format!("`{}` is no match", "x".repeat(10_000_000));
+        cut_long_words(&mut text);
+        assert_eq!(text, format!("`{0}...{0}` is no match", "x".repeat(29)));
+        let mut short = format!("{} is no address", "1".repeat(WORD_MAX));
+        let before = short.clone();
+        cut_long_words(&mut short);
+        assert_eq!(short, before);
     }
 }

@@ -14,6 +14,7 @@ use super::report::{count, grouped};
 use crate::emit::json::role_word;
 use crate::emit::netlink::Live;
 use crate::emit::program::{Role, RuleRef};
+use crate::emit::tc::device_words;
 
 pub use json::VERSION;
 pub use problems::Problem;
@@ -154,13 +155,13 @@ fn blocks(list: &[u32]) -> String {
     }
 }
 
-/// The devices and the hook that a block serves: `eth0, eth1 ingress`.
+/// The devices and the hook that a block serves: `{ eth0, eth1 } ingress`.
 fn users(live: &Live, block: u32) -> String {
     for hook in HOOKS {
         let own = live.devices.iter().map(|device| &device.blocks).filter(|blocks| blocks.on(hook) == block);
-        let names: Vec<&str> = own.map(|blocks| blocks.device.as_str()).collect();
+        let names: Vec<String> = own.map(|blocks| blocks.device.clone()).collect();
         if !names.is_empty() {
-            return format!("{} {}", names.join(", "), hook.word());
+            return format!("{} {}", device_words(&names), hook.word());
         }
     }
     "no device".to_owned()

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use serde::Serialize;
 
 use super::{AttachCost, Cost, PacketCost, RuleCost};
+use crate::emit::tc::device_words;
 use crate::optimize::notes::{self, Note};
 
 /// Version of the JSON's shape.
@@ -80,7 +81,7 @@ impl Display for Stats {
 
 fn attach(f: &mut fmt::Formatter<'_>, before: Option<&AttachCost>, after: &AttachCost) -> fmt::Result {
     let name = if after.policy.is_empty() { "bare rules".to_owned() } else { format!("policy {}", after.policy) };
-    writeln!(f, "{name} on {} {}", after.devices.join(", "), after.hook)?;
+    writeln!(f, "{name} on {} {}", device_words(&after.devices), after.hook)?;
     let size = |name: &str, of: fn(&AttachCost) -> usize| {
         format!("{name} {}", change(before.map(|before| of(before) as u64), of(after) as u64))
     };

@@ -180,7 +180,16 @@ pub fn attach_title(attached: &Attached) -> String {
 #[must_use]
 pub fn place_title(policy: &str, devices: &[String], hook: Hook) -> String {
     let what = if policy.is_empty() { "rules".to_owned() } else { format!("policy {policy}") };
-    format!("{what} on {} {}", devices.join(", "), hook.word())
+    format!("{what} on {} {}", device_words(devices), hook.word())
+}
+
+/// Devices as a header writes them: `eth0`, `{ eth1, eth2 }`.
+#[must_use]
+pub fn device_words(devices: &[String]) -> String {
+    match devices {
+        [one] => one.clone(),
+        many => format!("{{ {} }}", many.join(", ")),
+    }
 }
 
 fn comment(f: &mut fmt::Formatter<'_>, rule: &RuleRef) -> fmt::Result {

@@ -1,5 +1,5 @@
 //! What a policy does with a packet, straight from `language.md` section 3: slow, obvious, and shared with no other stage.
-//! `tests/semantics.rs` holds the compiler against it.
+//! `tests/semantics` holds the compiler against it.
 //!
 //! Where language.md leaves room, the meaning is fixed here:
 //! - a tagged frame that holds IP goes through conntrack as any other; ARP and neighbour discovery are accepted behind the

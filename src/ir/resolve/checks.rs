@@ -7,7 +7,7 @@ use crate::abi::{eth, ipproto};
 use crate::diag::Diagnostic;
 use crate::field::{Cond, Field};
 use crate::ir::early::{self, Late, Later};
-use crate::ir::policy::{Alt, Attach, Link, Rule, State, Verdict};
+use crate::ir::policy::{Actions, Alt, Attach, Link, Rule, State, Verdict};
 
 crate::declare_lints! {
     /// A rule that can only match what is accepted before it.
@@ -16,6 +16,18 @@ crate::declare_lints! {
          invalid. A rule after conntrack never sees them.\n\nExample:\n\n    \
          policy p on eth0 ingress zone 1 {\n        drop arp\n        default drop\n    }\n\nRemedy: move the rule into `prefilter { ... }`, \
          which decides first.";
+    /// A match on a mark that a `continue` before it sets.
+    pub NOT_STORED_YET: Warning = "not-stored-yet", "a `mark` or `label` match that a `continue` before it seems to set",
+        "`mark` and `label` ask what is stored with the connection. What a `continue` sets is stored by the rule that allows the packet, so \
+         the rules in between do not see it: a `new` packet does not carry the mark yet.\n\nExample:\n\n    \
+         continue new from 10.0.0.0/8, set mark 1\n    allow new mark 1\n\n\
+         Remedy: match what the `continue` matched, as in `allow new from 10.0.0.0/8, set mark 1`; or, where marked connections are \
+         meant, `allow established mark 1`.";
+    /// An allow of port 0 alone.
+    pub PORT_ZERO: Warning = "port-zero", "an `allow` for port 0",
+        "Port 0 is a port like any other to the kernel, and nothing listens on it. Elsewhere it often means every port; here a rule that names no \
+         port does.\n\nExample:\n\n    allow tcp to port 0\n\nRemedy: leave `port` out, or name the port that was meant. \
+         (A `drop` for port 0 is fine.)";
     /// A drop by port that fragments pass.
     pub FRAGMENTS_PASS: Warning = "fragments-pass", "a `drop` by port, where fragments have no ports",
         "Before conntrack, and in policies without it, the kernel sees no ports in any fragment, not even in the first. What is dropped by \
@@ -51,9 +63,11 @@ pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
         let arp = rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP));
         let what = if arp { "ARP is" } else { "neighbour discovery and MLD are" };
         let message = format!("{what} accepted before conntrack, so this rule never matches");
-        cx.report(
-            Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help("move the rule into `prefilter { ... }`"),
-        );
+        let help = match rule.verdict {
+            Verdict::Allow if rule.actions == Actions::default() => "delete it: no rule is needed for that",
+            _ => "move the rule into `prefilter { ... }`",
+        };
+        cx.report(Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help(help));
         return false;
     }
     true
@@ -62,8 +76,11 @@ pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
 /// Looks at a policy's rules side by side.
 pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
     fragments_pass(&attach.prefilter, cx);
+    port_zero(&attach.prefilter, cx);
+    port_zero(&attach.rules, cx);
     if attach.tracked() {
         invalid_allowed(attach, cx);
+        not_stored_yet(&attach.rules, cx);
     } else {
         fragments_pass(&attach.rules, cx);
     }
@@ -72,6 +89,49 @@ pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
 
 fn conds(alt: &Alt, field: Field) -> Option<&[Cond]> {
     alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+}
+
+/// Rules that ask `new` packets for bits that a `continue` before them sets.
+fn not_stored_yet(rules: &[Rule], cx: &mut Cx<'_>) {
+    let asks = |conds: Option<&Vec<Cond>>, (set, under): (u128, u128)| {
+        conds.into_iter().flatten().any(|cond| match *cond {
+            Cond::Bits { value, mask } => value & under != 0 && value & under == set & mask,
+            Cond::Range { .. } => false,
+        })
+    };
+    for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.states.contains(State::New)) {
+        let sets = |earlier: &&Rule| {
+            let (mark, label) = (earlier.actions.set_mark, earlier.actions.set_label);
+            let mark = mark.map(|(value, mask)| (u128::from(value), u128::from(mask)));
+            earlier.verdict == Verdict::Continue
+                && earlier.pass == rule.pass
+                && (mark.is_some_and(|mark| asks(rule.mark.as_ref(), mark))
+                    || label.is_some_and(|label| asks(rule.label.as_ref(), label)))
+        };
+        if let Some(earlier) = rules.get(..at).unwrap_or_default().iter().find(sets) {
+            let message = "a `new` packet does not carry yet what `continue` sets";
+            let finding = Diagnostic::new(&NOT_STORED_YET, rule.info.span, message);
+            let finding = finding.because(earlier.info.span, "this is stored by the rule that allows the packet");
+            cx.report(
+                finding.help(
+                    "match what the `continue` matched; or write `established` where marked connections are meant",
+                ),
+            );
+        }
+    }
+}
+
+/// Rules that allow nothing but port 0 at one end.
+fn port_zero(rules: &[Rule], cx: &mut Cx<'_>) {
+    let zero = |alt: &Alt, field| conds(alt, field).is_some_and(|conds| conds == [Cond::exact(field, 0)]);
+    for rule in rules.iter().filter(|rule| rule.verdict == Verdict::Allow) {
+        for (field, end) in [(Field::SrcPort, "from"), (Field::DstPort, "to")] {
+            if !rule.alts.is_empty() && rule.alts.iter().all(|alt| zero(alt, field)) {
+                let finding = Diagnostic::new(&PORT_ZERO, rule.info.span, "this allows port 0, which nothing uses");
+                cx.report(finding.help(format!("leave `{end} port 0` out to allow every port")));
+            }
+        }
+    }
 }
 
 /// Drops by port, unless some rule of the same list drops fragments.

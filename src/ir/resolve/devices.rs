@@ -45,7 +45,15 @@ pub struct DeviceSets;
 
 /// Whether the kernel takes this as a device's name (`dev_valid_name`).
 pub fn is_valid(name: &str) -> bool {
-    !name.is_empty() && name.len() <= IFNAME_MAX && !matches!(name, "." | "..") && !name.contains(['/', ':'])
+    !name.is_empty()
+        && name.len() <= IFNAME_MAX
+        && !matches!(name, "." | "..")
+        && !name.contains(|c: char| matches!(c, '/' | ':') || c.is_whitespace())
+}
+
+/// Whether somebody who writes this means every device.
+pub fn means_all(name: &str) -> bool {
+    matches!(name, "any" | "all")
 }
 
 impl Domain for DeviceSets {
@@ -61,7 +69,7 @@ impl Domain for DeviceSets {
             Found::Failed => return None,
             Found::Nothing => {}
         }
-        if matches!(text, "any" | "all") {
+        if means_all(text) {
             let finding = Diagnostic::new(&BAD_DEVICE_NAME, span, format!("`{text}` is no device"));
             cx.report(
                 finding

@@ -273,9 +273,14 @@ fn bare_device(name: &str, at: Span, cx: &mut Cx<'_>) -> Vec<String> {
         return devices.names.iter().cloned().collect();
     }
     if !devices::is_valid(name) {
-        let message =
-            format!("`--on {name}`: a device's name has at most {IFNAME_MAX} characters, none of them `/` or `:`");
-        cx.report(Diagnostic::new(&devices::BAD_DEVICE_NAME, at, message).help("write the name as `ip link` shows it"));
+        let message = format!(
+            "`--on {name}`: a device's name has at most {IFNAME_MAX} characters, none of them `/`, `:` or a blank"
+        );
+        let help = "write the name as `ip link` shows it, and several as `--on eth0,eth1`";
+        cx.report(Diagnostic::new(&devices::BAD_DEVICE_NAME, at, message).help(help));
+    } else if devices::means_all(name) {
+        let message = format!("`--on {name}`: `{name}` is no device");
+        cx.report(Diagnostic::new(&devices::BAD_DEVICE_NAME, at, message).help("list the devices: `--on eth0,eth1`"));
     }
     vec![name.to_owned()]
 }

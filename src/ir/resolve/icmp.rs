@@ -82,7 +82,11 @@ impl Domain for IcmpTypes {
             )
             .help(format!("write `{other_word} {text}`"))
         } else {
-            let near = words::nearest(text, own.iter().map(|(name, ..)| *name));
+            let near = match text {
+                "ping" | "echo" => Some("echo-request"),
+                "pong" => Some("echo-reply"),
+                _ => words::nearest(text, own.iter().map(|(name, ..)| *name)),
+            };
             let finding =
                 Diagnostic::new(&names::UNKNOWN_NAME, span, format!("no {version} message is called `{text}`"));
             finding.help(near.map_or_else(|| format!("write its number: `{word} type N`"), words::did_you_mean))

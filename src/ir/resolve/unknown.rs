@@ -59,6 +59,12 @@ fn other_kind(kind: DefineKind, text: &str, cx: &Cx<'_>) -> Option<String> {
     let port = cx.names.index.contains_key(&(DefineKind::Port, text)) || catalogue::find_service(text).is_some();
     let service = cx.names.index.contains_key(&(DefineKind::Service, text));
     match (kind, pair(text)) {
+        (DefineKind::Port, _) if matches!(text, "any" | "all") => {
+            Some(format!("leave `port {text}` out: without it every port is meant"))
+        }
+        (DefineKind::Net, _) if matches!(text, "src" | "dst" | "source" | "destination") => {
+            Some(format!("leave `{text}` out: `from` and `to` say which end is meant"))
+        }
         (DefineKind::Port, Some(help)) => Some(help),
         (DefineKind::Net | DefineKind::Port, _) if service => {
             Some(format!("a service is a match of its own: `service {text}`"))

@@ -30,11 +30,17 @@ pub fn sign(tokens: &Tokens<'_>) -> Option<Diagnostic> {
         '!' => "write `not` before a word, a value or a set",
         '&' => "leave it out: matches are joined by \"and\"",
         '|' => "write `{ a, b }` for \"a or b\"",
+        '[' if tokens.next().is_some_and(|next| next.text.contains(':')) => {
+            "an IPv6 address stands without brackets, as in `from 2001:db8::1`, and its port behind `port`"
+        }
         '(' | ')' | '[' | ']' => "a set stands in braces: `{ a, b }`",
         '\'' | '`' | '“' | '”' | '„' | '‘' | '’' => "a string stands in straight double quotes: \"...\"",
         '$' => "a name is used without a sign before it",
         '*' | '?' => "every address is `any`; for every port, leave the match out",
         '\\' => "leave it out: a line goes on after a comma, and inside braces",
+        '<' if tokens.next().is_some_and(|next| next.text.starts_with(char::is_alphabetic)) => {
+            "a name is used without signs around it"
+        }
         '<' | '>' => "write a range as `1024-65535`",
         '~' | '^' => "write `not` to exclude a value",
         '–' | '—' | '‑' | '−' => "write a range with a plain `-`: `1024-65535`",
@@ -182,6 +188,9 @@ pub fn value(tokens: &Tokens<'_>) -> Option<Diagnostic> {
 /// The remedy where a value is missing.
 fn value_help(before: &str, found: Option<Token<'_>>, in_actions: bool) -> Option<String> {
     let found = found.map_or("", |token| token.text);
+    if let Some(inside) = found.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        return words::is_word(inside).then(|| format!("names and values stand without quotes: `{before} {inside}`"));
+    }
     if matches!(before, "include" | "file") && words::is_word(found) {
         return Some(format!("write `{before} \"{found}\"`"));
     }
@@ -195,6 +204,11 @@ fn value_help(before: &str, found: Option<Token<'_>>, in_actions: bool) -> Optio
         "snat" | "dnat" if found == "to" => return Some(format!("leave `to` out: `{before} 192.0.2.1`")),
         "snat" | "dnat" if found == "port" => {
             return Some(format!("name the address too: `{before} 192.0.2.1 port 80`"));
+        }
+        "in" if found == "zone" && !in_actions => {
+            return Some(
+                "a rule speaks of a zone as `from zone 7`; `in zone 7` belongs to `snat` and `dnat`".to_owned(),
+            );
         }
         "not" if found == "zone" => return Some("a rule speaks of one zone: `from zone` takes no `not`".to_owned()),
         _ => {}
@@ -216,12 +230,13 @@ fn value_help(before: &str, found: Option<Token<'_>>, in_actions: bool) -> Optio
     if found == "not" {
         return Some("write `not` once".to_owned());
     }
-    if ACTION_WORDS.contains(&found) && !in_actions {
+    if ACTION_WORDS.contains(&found) && !in_actions && !matches!(before, "zone" | "then" | "on") {
         return Some(format!("actions stand after a comma: put one before `{found}`, and the value before that"));
     }
     let known = words::STATE_WORDS.contains(&found)
         || words::PROTOCOL_WORDS.contains(&found)
-        || words::MATCH_WORDS.contains(&found);
+        || words::MATCH_WORDS.contains(&found)
+        || ACTION_WORDS.contains(&found);
     (known && !found.is_empty()).then(|| format!("`{found}` is a word of the language and cannot be a name here"))
 }
 

@@ -83,7 +83,11 @@ const VERDICTS: &[Foreign] = &[
     word(&["accept", "permit", "pass", "let"], "did you mean `allow`?"),
     word(&["deny", "block", "discard", "refuse", "ban"], "did you mean `drop`?"),
     word(&["jump", "goto", "call", "apply"], "did you mean `use GROUP`?"),
-    word(&["access-list"], "a rule is its verdict and its matches, as in `allow tcp from 10.0.0.0/8 to port 80`"),
+    word(&["//", "/", "--", "rem"], "a comment begins with `#`"),
+    word(
+        &["access-list", "ip-access-list"],
+        "a rule is its verdict and its matches, as in `allow tcp from 10.0.0.0/8 to port 80`",
+    ),
     word(
         &["iptables", "ip6tables", "nft", "tc", "-a", "-i", "add", "insert", "append"],
         "a rule stands by itself, as in `allow tcp to port 80`: its place in the file is its place in the policy",
@@ -150,6 +154,7 @@ const MATCHES: &[Foreign] = &[
         &["esp-spi", "length", "pkttype", "uid", "skuid", "user", "owner", "cgroup", "string"],
         "flower has no such match",
     ),
+    word(&["mask", "netmask", "wildcard"], "write the prefix length behind the address: `10.0.0.0/8`"),
     word(&["hl", "hoplimit", "hop-limit"], "did you mean `ttl`?"),
     word(&["tos", "diffserv", "traffic-class"], "did you mean `dscp`?"),
     word(&["fragments", "frag", "fragmented"], "did you mean `fragment any`?"),
@@ -194,6 +199,8 @@ const MATCHES: &[Foreign] = &[
 
 /// Where an action should stand.
 const ACTIONS: &[Foreign] = &[
+    word(&["burst"], "it belongs to `limit`, without a comma between them: `limit 10mbit burst 64kb`"),
+    word(&["setmark", "set-mark", "set_mark", "--set-mark", "connmark"], "did you mean `set mark`?"),
     word(&["rate", "police", "throttle", "quota"], "did you mean `limit`, as in `limit 10mbit` or `limit 20000pps`?"),
     word(&["dup", "tee", "copy", "span"], "did you mean `mirror to DEV`?"),
     word(&["forward", "fwd", "output", "send"], "did you mean `redirect to DEV`?"),

@@ -6,15 +6,32 @@ use crate::diag::Diagnostic;
 use crate::parse::lints;
 use crate::parse::words::{ACTION_WORDS, PROTOCOL_WORDS, STATEMENT_WORDS, is_word};
 
+/// Words that other firewalls put before a device, and before an address.
+const FILLERS_OF_DEVICES: &[&str] = &["on", "interface", "iface", "dev", "device"];
+const FILLERS_OF_ADDRESSES: &[&str] =
+    &["host", "net", "network", "subnet", "address", "addr", "ip-address", "src", "dst", "source", "destination"];
+
 /// A form among the matches that other firewalls have.
 pub fn habit(tokens: &Tokens<'_>) -> Option<Diagnostic> {
     let (before, token) = (tokens.before(1)?, tokens.before(0)?);
     let finding = |token: Token<'_>, help: String| {
         Some(Diagnostic::new(&lints::UNKNOWN_WORD, token.span, format!("{} is no match", quoted(token))).help(help))
     };
-    // `in on eth0`: `on` read as the device.
-    if before.text == "on" && tokens.word(2) == "in" && token.is_word() {
-        return finding(before, format!("leave it out: `in {}`", token.text));
+    // `in on eth0`, `from host 10.0.0.1`: a word that says what follows, read as the value.
+    let (end, filler) = (tokens.word(2), before.text);
+    let said_twice = match end {
+        "in" => FILLERS_OF_DEVICES.contains(&filler),
+        "from" | "to" => FILLERS_OF_ADDRESSES.contains(&filler),
+        _ => false,
+    };
+    if said_twice && token.is_word() {
+        return finding(before, format!("leave it out: `{end} {}`", token.text));
+    }
+    // `to port 80 -> 10.0.0.1`
+    if let Some(tip) = tokens.next().filter(|tip| token.text == "-" && tip.text == ">") {
+        let span = token.span.to(tip.span);
+        let help = "a translation is an action, after a comma: `, dnat 10.0.0.80 port 8080`";
+        return Some(Diagnostic::new(&lints::UNKNOWN_WORD, span, "`->` is no match").help(help));
     }
     // `proto icmp type 8`: what `proto` names has no types.
     if matches!(token.text, "type" | "code") && tokens.word(2) == "proto" && matches!(before.text, "icmp" | "icmp6") {
@@ -31,6 +48,9 @@ pub fn habit(tokens: &Tokens<'_>) -> Option<Diagnostic> {
     // `tcp/80`, `80/tcp`
     if let Some((a, b)) = token.text.split_once('/') {
         let (protocol, port) = if matches!(b, "tcp" | "udp" | "sctp") { (b, a) } else { (a, b) };
+        if PROTOCOL_WORDS.contains(&a) && PROTOCOL_WORDS.contains(&b) {
+            return finding(token, format!("for either protocol write `{{ {a}, {b} }}`"));
+        }
         if PROTOCOL_WORDS.contains(&protocol) {
             return finding(token, format!("write `{protocol} to port {port}`, or `service {protocol}/{port}`"));
         }

@@ -57,6 +57,14 @@ pub fn policy(tokens: &Tokens<'_>) -> Option<Diagnostic> {
         2 => {
             let name = tokens.word(1);
             let message = format!("expected `on` and a device after the policy's name `{name}`");
+            if matches!(name, "accept" | "allow" | "deny" | "drop") && tokens.before(0).is_none() {
+                let verdict = if matches!(name, "accept" | "allow") { "allow" } else { "drop" };
+                return Some(finding(tokens, message, format!("did you mean `default {verdict}`?")));
+            }
+            if tokens.word(0) == "zone" {
+                let help = format!("the zone stands behind the hook: `policy {name} on DEVICE ingress zone 7`");
+                return Some(finding(tokens, message, help));
+            }
             let device = tokens.before(0).filter(|token| token.is_word() && !is_hook(token.text));
             let help =
                 device.map_or_else(|| POLICY.to_owned(), |device| format!("write `policy {name} on {}`", device.text));

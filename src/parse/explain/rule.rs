@@ -80,7 +80,7 @@ fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
         return Some(finding(&lints::UNKNOWN_WORD, before, format!("{} is no match", quoted(before)), help));
     }
     let misspelt = words::nearest(token.text, &near_matches(before.text)).filter(|near| *near != token.text);
-    let known = foreign(token.text, token.span, Where::Match);
+    let known = foreign(token.text, token.span, Where::Match).map(|finding| said_again(tokens, finding));
     let several = || values::several(tokens).filter(|_| misspelt.is_none());
     known.or_else(several).or_else(|| number_or_address(tokens, token)).or_else(|| {
         let help = match (misspelt, words::nearest(token.text, ACTION_WORDS)) {
@@ -91,6 +91,17 @@ fn in_matches(tokens: &Tokens<'_>) -> Option<Diagnostic> {
         };
         Some(finding(&lints::UNKNOWN_WORD, token, format!("{} is no match", quoted(token)), help))
     })
+}
+
+/// `any any`: one finding for a word that is there twice.
+fn said_again(tokens: &Tokens<'_>, mut finding: Diagnostic) -> Diagnostic {
+    if let (Some(token), Some(next)) = (tokens.before(0), tokens.next())
+        && token.text == next.text
+    {
+        finding.primary.span = token.span.to(next.span);
+        finding.message = format!("`{0} {0}` is no match", token.text);
+    }
+    finding
 }
 
 /// The words that could stand after `before`.
@@ -234,6 +245,11 @@ fn after_action(tokens: &Tokens<'_>, token: Token<'_>) -> Option<Diagnostic> {
     if RULE_WORDS.contains(&token.text) {
         return Some(second_verdict(token));
     }
+    if token.text == "to" && tokens.word(1) == "masquerade" {
+        let help =
+            "leave it out: `masquerade` takes the address of the policy's device; for another write `snat ADDRESS`";
+        return Some(finding(&lints::SYNTAX, token, "`masquerade` takes no address and no device".to_owned(), help));
+    }
     if words::nearest(token.text, &["port", "in", "zone", "burst", "ingress"]).is_none() && is_match(token.text) {
         let message = format!("`{}` is a match, and stands behind an action", token.text);
         return Some(finding(&lints::MISPLACED_WORD, token, message, "matches stand before the first comma"));
@@ -244,6 +260,14 @@ fn after_action(tokens: &Tokens<'_>, token: Token<'_>) -> Option<Diagnostic> {
         let message = format!("unexpected {} behind the action `limit`", quoted(token));
         let help = format!("the unit stands close to its number: `{}{}`", number.text, token.text);
         return Some(finding(&lints::SYNTAX, token, message, help));
+    }
+    if let Some(rate) = tokens.before(1).filter(|rate| rate.text == "rate" && tokens.word(2) == "limit") {
+        return Some(finding(
+            &lints::SYNTAX,
+            rate,
+            "unexpected `rate` behind `limit`".to_owned(),
+            "leave it out: `limit 10mbit`, `limit 100pps`",
+        ));
     }
     if token.text == "egress" {
         let help = "leave it out: packets leave by the device unless `ingress` is written";

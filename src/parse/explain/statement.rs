@@ -17,7 +17,8 @@ pub fn unknown(tokens: &Tokens<'_>) -> Diagnostic {
     if let Some(sign) = common::sign(tokens) {
         return sign;
     }
-    if let Some(finding) = foreign(token.text, token.span, Where::Verdict) {
+    let word = if token.text.starts_with("//") { "//" } else { token.text };
+    if let Some(finding) = foreign(word, token.span, Where::Verdict) {
         return finding;
     }
     let is_in = |list: &[&str]| list.contains(&token.text);
@@ -74,6 +75,10 @@ fn define(tokens: &Tokens<'_>, kind: &str) -> Option<Diagnostic> {
         (1, _) => finding(format!("expected a name after `{kind}`"), format!("write `{example}`")),
         (2, _) => {
             let name = tokens.word(1);
+            if let Some(name) = name.strip_suffix(':') {
+                let help = format!("write `{kind} {name} = ...`");
+                return finding(format!("a name and its value are joined by `=`, not by `{name}:`"), help);
+            }
             // `port 80 ...` at the start of a line was meant as a match.
             let is_match = name.starts_with(|c: char| c.is_ascii_digit())
                 || token.is_some_and(|t| words::RULE_WORDS.contains(&t.text));

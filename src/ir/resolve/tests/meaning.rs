@@ -355,12 +355,14 @@ fn translations() {
 
 #[test]
 fn limits_have_default_bursts() {
-    assert_eq!(rule("allow new, limit 10mbit").actions.limit, Some(Limit::Bytes { rate: 1_250_000, burst: 16384 }));
+    assert_eq!(rule("allow new, limit 10mbit").actions.limit, Some(Limit::Bytes { rate: 1_250_000, burst: 66560 }));
     assert_eq!(
         rule("drop new, limit 10gbit burst 64kb").actions.limit,
         Some(Limit::Bytes { rate: 1_250_000_000, burst: 65536 })
     );
     assert_eq!(rule("allow new, limit 1pps").actions.limit, Some(Limit::Packets { rate: 1, burst: 1 }));
+    // A burst of 1 would hold a little less than one packet at this rate.
+    assert_eq!(rule("allow new, limit 3pps burst 1").actions.limit, Some(Limit::Packets { rate: 3, burst: 2 }));
 }
 
 #[test]

@@ -299,7 +299,7 @@ const RULES: &[(&str, &[&str])] = &[
             "2:82 error[bad-rate]",
         ],
     ),
-    ("allow new from { 10.0.0.0/8, not 10.0.0.0/9 } to any not snat, set mark 5, limit 5kbps", &[]),
+    ("allow new from { 10.0.0.0/8, not 10.0.0.0/9 } to any not snat, set mark 5, limit 40kbit", &[]),
     (
         "allow new, redirect to eth1",
         &[
