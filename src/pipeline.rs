@@ -96,6 +96,19 @@ fn stages(
     Ok(Some(()))
 }
 
+/// Reads the policy at `path` only as far as what it means.
+///
+/// # Errors
+/// [`LoadError`]
+pub fn meaning(path: &str, files: &dyn Files, options: &Options) -> Result<Compiled, LoadError> {
+    let mut run = Compiled::default();
+    let asts = load(path, files, &mut run.map, &mut run.diags)?;
+    let policy = resolve(&asts, &run.map, options, &mut run.diags);
+    run.policy = Some(policy).filter(|_| !run.diags.has_errors());
+    run.diags.sort();
+    Ok(run)
+}
+
 /// The Program that the policy would become without optimisation, to be compared with; `None` where it was not compiled, or
 /// where that Program would be larger than any may be.
 #[must_use]

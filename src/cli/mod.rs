@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod compile;
+pub mod diff;
 mod explain;
 mod fmt;
 mod lint;
@@ -29,7 +30,7 @@ pub enum Exit {
     Done = 0,
     /// The policy has errors, a lint fired at its denied level, or formatting differs.
     Policy = 1,
-    /// `plan --detailed-exitcode` found changes.
+    /// `plan --detailed-exitcode` found changes, or `diff` a difference.
     Changes = 2,
     /// The command line or a file could not be used.
     Usage = 3,
@@ -72,6 +73,8 @@ enum Command {
     Fmt(fmt::Args),
     /// Explain a finding: what, why, an example, and the remedy
     Explain(explain::Args),
+    /// Tell which packets change their fate between two policies
+    Diff(diff::Args),
     /// Show what `apply` would change, rule by rule
     Plan(plan::Args),
     /// Make this network namespace hold exactly this policy, or leave it as it was
@@ -106,6 +109,7 @@ where
         Command::Lint(args) => lint::run(args, out),
         Command::Fmt(args) => Ok(fmt::run(args, out)),
         Command::Explain(args) => explain::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
         Command::Plan(args) => plan::run(args, out),
         Command::Apply(args) => apply::run(args, out),
         Command::Remove(args) => remove::run(args, out),

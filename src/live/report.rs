@@ -183,9 +183,9 @@ struct RuleJson<'a> {
     bytes: u64,
 }
 
-/// A rule in JSON: of `plan` and of `status`.
+/// A rule in JSON: of `plan`, `status` and `diff`.
 #[derive(Serialize)]
-pub(super) struct Words<'a> {
+pub struct Words<'a> {
     policy: &'a str,
     id: Option<&'a str>,
     position: usize,

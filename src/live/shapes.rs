@@ -57,6 +57,11 @@ fn the_documented_shapes_are_those_that_are_printed() {
     let printed = status["rules"][0]["rule"].clone();
     assert_eq!(members(&printed), members(&example("rule")), "docs/json.md: rule");
 
+    // What `diff` prints is a golden of `tests/diff`.
+    let printed = include_str!("../../tests/diff/json/expected.txt");
+    let (printed, _) = printed.rsplit_once("exit code").unwrap();
+    check("diff", printed);
+
     let placement = Placement::fresh(&program);
     let plan = plan::plan(&program, &placement, &live, Some(&record));
     check("plan", &report::json(&plan).unwrap());

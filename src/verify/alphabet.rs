@@ -5,6 +5,8 @@
 //! a list of IPv6 hosts of few networks is 20 instead of 128. Letters are numbered in the order of their values, so
 //! that neighbours stay neighbours.
 
+mod spell;
+
 use std::collections::BTreeSet;
 
 use super::diagram::Literal;

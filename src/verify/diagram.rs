@@ -7,6 +7,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "node numbers are made here and masked table places are in range")]
 
+mod sets;
 mod store;
 
 /// A function: the root of its diagram.
@@ -37,6 +38,8 @@ const EMPTY: u32 = u32::MAX;
 /// Third operand of [`Diagram::first`] and of [`Diagram::map`] in the cache: no node has these numbers.
 const FIRST: u32 = u32::MAX - 1;
 const MAP: u32 = u32::MAX - 2;
+/// The same for `zip`, less its id.
+const ZIP: u32 = u32::MAX - 3;
 /// Entries of the cache at first and at most.
 const CACHE: (usize, usize) = (1 << 12, 1 << 21);
 

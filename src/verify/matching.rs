@@ -20,7 +20,7 @@ impl Rules<'_> {
             if states.is_never() || context.ip.is_some_and(|known| known != is_ip) {
                 continue;
             }
-            let guard = self.headers(alt, states.clone(), context.whole())?;
+            let guard = headers(self.world, alt, states.clone(), context.whole())?;
             if !guard.is_never() {
                 guards.push(guard);
             }
@@ -62,38 +62,42 @@ impl Rules<'_> {
         }
         Ok(guard)
     }
+}
 
-    fn headers(&mut self, alt: &Alt, mut guard: Guard, whole: bool) -> Result<Guard, Full> {
-        let ethertype = match alt.link {
-            Link::Ip4 => eth::P_IP,
-            Link::Ip6 => eth::P_IPV6,
-            Link::Ether(other) => other,
-        };
-        guard.literals(self.world.vars.ethertypes.literals(ethertype.into()));
-        guard.tag(alt.vlan.is_some());
-        let of = |field: Field| alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice());
-        let facts = Facts {
-            ethertype: Some(ethertype),
-            proto: of(Field::IpProto).and_then(only),
-            whole: whole || of(Field::IpFlags).is_some_and(keeps_whole),
-        };
-        if let Some(ids) = &alt.vlan {
-            let ids: Vec<Cond> = ids.iter().map(|id| Cond::exact(Field::VlanId, (*id).into())).collect();
-            guard.holds(self.world, Field::VlanId, &ids, facts)?;
-        }
-        if !alt.not_in.is_empty() {
-            let values: Vec<u128> = alt.not_in.iter().map(|name| device_value(name)).collect();
-            let inside = self.world.device(&values)?;
-            guard.and(self.world.diagram.ite(inside, FALSE, TRUE)?);
-        }
-        for (field, conds) in &alt.sets {
-            guard.present(self.world, *field, facts)?;
-            // What was reassembled is no fragment, whatever it was.
-            let facts = Facts { whole, ..facts };
-            guard.holds(self.world, *field, conds, facts)?;
-        }
-        Ok(guard)
+/// Also that the header is as this alternative says; `whole`: what were fragments is one datagram now.
+///
+/// # Errors
+/// [`Full`]
+pub(super) fn headers(world: &mut World, alt: &Alt, mut guard: Guard, whole: bool) -> Result<Guard, Full> {
+    let ethertype = match alt.link {
+        Link::Ip4 => eth::P_IP,
+        Link::Ip6 => eth::P_IPV6,
+        Link::Ether(other) => other,
+    };
+    guard.literals(world.vars.ethertypes.literals(ethertype.into()));
+    guard.tag(alt.vlan.is_some());
+    let of = |field: Field| alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice());
+    let facts = Facts {
+        ethertype: Some(ethertype),
+        proto: of(Field::IpProto).and_then(only),
+        whole: whole || of(Field::IpFlags).is_some_and(keeps_whole),
+    };
+    if let Some(ids) = &alt.vlan {
+        let ids: Vec<Cond> = ids.iter().map(|id| Cond::exact(Field::VlanId, (*id).into())).collect();
+        guard.holds(world, Field::VlanId, &ids, facts)?;
     }
+    if !alt.not_in.is_empty() {
+        let values: Vec<u128> = alt.not_in.iter().map(|name| device_value(name)).collect();
+        let inside = world.device(&values)?;
+        guard.and(world.diagram.ite(inside, FALSE, TRUE)?);
+    }
+    for (field, conds) in &alt.sets {
+        guard.present(world, *field, facts)?;
+        // What was reassembled is no fragment, whatever it was.
+        let facts = Facts { whole, ..facts };
+        guard.holds(world, *field, conds, facts)?;
+    }
+    Ok(guard)
 }
 
 /// ARP, IPv6 neighbour discovery and MLD: ICMPv6 130-136 and 143.

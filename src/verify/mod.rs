@@ -9,6 +9,7 @@ mod alphabet;
 mod commit;
 mod ct;
 pub mod diagram;
+pub mod diff;
 mod filter;
 mod guard;
 mod matching;
@@ -21,6 +22,7 @@ pub mod report;
 pub mod show;
 pub mod vars;
 mod witness;
+pub mod words;
 mod world;
 
 use crate::emit::eval::{Fault, eval as run};

@@ -50,6 +50,12 @@ impl Symbols {
         self.values.get(number).copied()
     }
 
+    /// Its variables.
+    #[must_use]
+    pub fn levels(&self) -> std::ops::Range<u32> {
+        self.base..self.end()
+    }
+
     /// The values named.
     #[must_use]
     pub fn values(&self) -> &[u128] {

@@ -17,7 +17,9 @@ use crate::ir::policy::{Attach, Hook, Policy, State, StateSet};
 pub fn possible(world: &mut World, policy: &Policy, attach: &Attach) -> Result<Node, Full> {
     let views: Vec<View> = {
         let zones = world.vars.zones().iter();
-        zones.flat_map(|zone| [false, true].map(|again| View::Pass { zone: *zone, again })).collect()
+        // One zone alone is never passed twice.
+        let times: &[bool] = if zones.len() > 1 { &[false, true] } else { &[false] };
+        zones.flat_map(|zone| times.iter().map(|again| View::Pass { zone: *zone, again: *again })).collect()
     };
     let talk = neighbour_talk(world)?;
     let silent = all_show(world, &views, &[State::Invalid])?;

@@ -90,7 +90,7 @@ fn decided(outcome: &Outcome, program: &Program) -> String {
 }
 
 fn unproven(attach: &Attach, proven: usize, left: usize, accept: bool) -> Diagnostic {
-    let name = show::block(attach);
+    let name = show::block(&attach.name, &attach.devices, attach.hook);
     let message = format!("{name} is too large to prove that its filters mean the same");
     let mut found = Diagnostic::new(&UNPROVEN, attach.span, message);
     if accept {

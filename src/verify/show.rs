@@ -8,7 +8,7 @@ use crate::emit::eval::Fault;
 use crate::field::Field;
 use crate::ir::outcome::{Committed, Fate, Outcome, Translation};
 use crate::ir::packet::{CtView, Fragment, Packet};
-use crate::ir::policy::{Attach, Hook, NatSide, Out, State};
+use crate::ir::policy::{Hook, NatSide, Out, State};
 
 /// A packet on one line, written like a rule: `tcp 198.51.100.7:40000 > 192.0.2.10:80 on eth0 ingress, new in zone 1`.
 #[must_use]
@@ -75,7 +75,7 @@ fn is_usual(field: Field, value: u128) -> bool {
     matches!((field, value), (Field::TcpFlags, 2) | (Field::IpTos, 0) | (Field::IpTtl, 64))
 }
 
-fn protocol(number: u8) -> String {
+pub(super) fn protocol(number: u8) -> String {
     match number {
         ipproto::TCP => "tcp".to_owned(),
         ipproto::UDP => "udp".to_owned(),
@@ -175,7 +175,7 @@ pub fn result(done: &Result<Outcome, Fault>) -> String {
 
 /// The block, as a person would call it.
 #[must_use]
-pub fn block(attach: &Attach) -> String {
-    let place = format!("{} {}", attach.devices.join(", "), attach.hook.word());
-    if attach.name.is_empty() { place } else { format!("policy `{}` on {place}", attach.name) }
+pub fn block(name: &str, devices: &[String], hook: Hook) -> String {
+    let place = format!("{} {}", devices.join(", "), hook.word());
+    if name.is_empty() { place } else { format!("policy `{name}` on {place}") }
 }

@@ -75,23 +75,28 @@ impl World {
     pub fn after(&mut self, effect: &Effect, node: Node) -> Result<Node, Full> {
         let next = u32::try_from(self.effects.len()).unwrap_or(u32::MAX);
         let id = *self.effects.entry(effect.clone()).or_insert(next);
+        self.change(id, node, &mut |outcome| match effect {
+            Effect::Commit(commit) => outcome.commits.insert(0, commit.clone()),
+            Effect::Mirror(out) => outcome.mirrors.insert(0, out.clone()),
+            Effect::Limit(ident) => outcome.limits.insert(0, *ident),
+            Effect::Decide(origin) => outcome.rule = *origin,
+            // Nothing of a pass outlives a dropped packet.
+            Effect::Translate(at) => {
+                if let Some((_, applied)) = outcome.passes.get_mut(*at) {
+                    *applied = true;
+                }
+            }
+        })
+    }
+
+    /// Each outcome changed. `id` names the change, as for [`Diagram::map`]; effects take the low numbers.
+    pub fn change(&mut self, id: u32, node: Node, change: &mut dyn FnMut(&mut Outcome)) -> Result<Node, Full> {
         let Self { diagram, meanings, leaves, .. } = self;
         diagram.map(id, node, &mut |leaf| {
             let known = leaf.checked_sub(FIRST).and_then(|at| meanings.get(at as usize));
             let Some(Meaning::Outcome(outcome)) = known else { return leaf };
             let mut outcome = outcome.clone();
-            match effect {
-                Effect::Commit(commit) => outcome.commits.insert(0, commit.clone()),
-                Effect::Mirror(out) => outcome.mirrors.insert(0, out.clone()),
-                Effect::Limit(ident) => outcome.limits.insert(0, *ident),
-                Effect::Decide(origin) => outcome.rule = *origin,
-                // Nothing of a pass outlives a dropped packet.
-                Effect::Translate(at) => {
-                    if let Some((_, applied)) = outcome.passes.get_mut(*at) {
-                        *applied = true;
-                    }
-                }
-            }
+            change(&mut outcome);
             intern(leaves, meanings, Meaning::Outcome(outcome))
         })
     }

@@ -236,7 +236,9 @@ fn fits(link: Link, vlan: bool, frame: Frame) -> bool {
         }
 }
 
-fn rule_ref(info: &RuleInfo, role: Role, map: &SourceMap) -> RuleRef {
+/// A rule as people are shown it.
+#[must_use]
+pub fn rule_ref(info: &RuleInfo, role: Role, map: &SourceMap) -> RuleRef {
     let place = map
         .find(info.span)
         .zip(map.line_col(info.span))

@@ -111,3 +111,36 @@ fn growth_keeps_nodes_and_results() {
     assert_eq!(cubes(&mut diagram), first);
     assert_eq!(diagram.size(), size);
 }
+
+proptest! {
+    #[test]
+    fn sets_are_those_of_the_tables(a in table(0..6), b in table(0..6), leaf in 3u32..6, mask in 0..ALL) {
+        let mut diagram = Diagram::new(10_000, Vec::new());
+        let (left, right) = (build(&mut diagram, &a, 0), build(&mut diagram, &b, 0));
+        let zipped = diagram.zip(1, left, right, &mut |x, y| if x == y { 0 } else { 3 + 6 * x + y }).unwrap();
+        let expected: Table = a.iter().zip(&b).map(|(x, y)| if x == y { 0 } else { 3 + 6 * x + y }).collect();
+        prop_assert_eq!(read(&diagram, zipped), expected);
+
+        let set = diagram.where_is(left, leaf).unwrap();
+        let expected: Table = a.iter().map(|x| u32::from(*x == leaf)).collect();
+        prop_assert_eq!(&read(&diagram, set), &expected);
+
+        let kept = diagram.project(set, &|level| bit(mask, level)).unwrap();
+        let some = |assignment: u32| {
+            (0..ALL).any(|other| (other ^ assignment) & mask == 0 && expected[other as usize] == 1)
+        };
+        prop_assert_eq!(read(&diagram, kept), (0..ALL).map(|at| u32::from(some(at))).collect::<Table>());
+
+        let given = diagram.given(left, 2, true).unwrap();
+        let set = |assignment: u32| (assignment | 1 << (VARS - 3)) as usize;
+        prop_assert_eq!(read(&diagram, given), (0..ALL).map(|at| a[set(at)]).collect::<Table>());
+
+        let ways = diagram.ways(left);
+        let mut values: Vec<Leaf> = ways.iter().map(|(value, _)| *value).collect();
+        values.sort_unstable();
+        prop_assert_eq!(values, (3..6).filter(|leaf| a.contains(leaf)).collect::<Vec<_>>());
+        for (value, way) in ways {
+            prop_assert!((0..ALL).all(|at| !holds(&way, at) || a[at as usize] == value));
+        }
+    }
+}
