@@ -49,6 +49,12 @@ LAB_MODULES = """
 # Carried along, loaded by the suites that want them.
 EXTRA_MODULES = ["pktgen"]
 
+# Suites that count instructions: run by name only, alone, on one CPU whose clock counts what it executes.
+# erms off: the emulator would count each byte of a `rep stosb` as an instruction.
+COUNTING = {"cost"}
+ORDINARY_CPU = ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
+COUNTING_CPU = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", "max,-erms,-fsrm", "-smp", "1"]
+
 # Any of these in the kernel's log fails the run, whatever the suites say.
 KERNEL_TROUBLE = re.compile(
     r"Kernel panic|Oops|BUG:|WARNING: |general protection fault|Call Trace|KASAN|refcount_t:|"
@@ -281,15 +287,15 @@ def need_initramfs(kernel, release):
 # ---- guest -------------------------------------------------------------------------------------
 
 
-def boot(qemu, qemu_env, kernel, release, image, results, timeout, opts):
+def boot(qemu, qemu_env, kernel, release, image, results, timeout, opts, counting):
     """Run the guest to its end, showing its output as it comes. Returns how long it took, or None if it had to be killed."""
     console = results / "console.log"
     output = results / "output.log"
     output.touch()
     append = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off nowatchdog rcupdate.rcu_cpu_stall_suppress=1 " \
-             "net.ifnames=0 audit=0 " + opts.append
+             "net.ifnames=0 audit=0 " + ("nokaslr " if counting else "") + opts.append
     argv = [
-        *qemu, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", opts.memory, "-nic", "none",
+        *qemu, *(COUNTING_CPU if counting else ORDINARY_CPU), "-m", opts.memory, "-nic", "none",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", f"file:{console}",
         "-kernel", str(next((kernel / "boot").glob("vmlinuz-*"))), "-initrd", str(image), "-append", append,
         # multidevs=remap: inode numbers stay unique where the root has other file systems mounted below it
@@ -342,7 +348,7 @@ def judge(results, took, timeout):
 
 def main():
     parser = argparse.ArgumentParser(prog="lab/run", description="Boot a real kernel and run test suites in it.")
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help="suites to run (files of lab/suites); default: all")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="suites to run (files of lab/suites); default: all but those that count instructions")
     parser.add_argument("--shell", metavar="CMD", help="run one shell command in the guest instead, and show its output")
     parser.add_argument("--script", metavar="FILE", help="run one Python file in the guest instead, with lab/guest to import from")
     parser.add_argument("--bin", type=Path, metavar="PATH", help="the ctpolicy binary (default: target/release/ctpolicy)")
@@ -356,10 +362,14 @@ def main():
     parser.add_argument("--append", default="", help="more words for the kernel command line")
     opts = parser.parse_args()
 
-    suites = opts.suites or sorted(path.stem for path in (LAB / "suites").glob("*.py") if not path.stem.startswith("_"))
+    every = {path.stem for path in (LAB / "suites").glob("*.py") if not path.stem.startswith("_")}
+    suites = opts.suites or sorted(every - COUNTING)
     unknown = [name for name in suites if not (LAB / "suites" / f"{name}.py").exists()]
     if unknown:
         raise LabError(f"no such suite: {' '.join(unknown)}")
+    counting = bool(COUNTING.intersection(suites))
+    if counting and len(suites) > 1:
+        raise LabError("a suite that counts instructions runs alone")
     binary = (opts.bin or REPO / "target/release/ctpolicy").absolute()
     if not (opts.shell or opts.script) and not os.access(binary, os.X_OK):
         raise LabError(f"{binary} is missing; build it with: cargo build --release")
@@ -379,7 +389,7 @@ def main():
            "count": opts.count, "repeat": opts.repeat, "verbose": opts.verbose, "cwd": os.getcwd()}
     (results / "job.json").write_text(json.dumps(job))
     say(f"booting {release}" + ("" if opts.shell or opts.script else f" for {', '.join(suites)}"))
-    took = boot(qemu, qemu_env, kernel, release, image, results, opts.timeout, opts)
+    took = boot(qemu, qemu_env, kernel, release, image, results, opts.timeout, opts, counting)
     code = judge(results, took, opts.timeout)
     if took is not None:
         say(f"guest ended after {took:.0f} s; logs in {results}")
