@@ -28,8 +28,8 @@ declare_lints! {
     /// More filters than the limit.
     pub TOO_MANY_FILTERS: Error = "too-many-filters", "the policy becomes more filters than allowed",
         "A filter compares each field with one value, so a rule needs one for each value of its sets, and for the combinations of sets that cannot be asked one \
-         after the other. A million filters are 2.4 GB of kernel memory: a policy that large is mostly a slip, and no more are made. \
-         `compile --max-filters N` allows fewer.\n\n\
+         after the other. A million filters are 2.4 GB of kernel memory: a policy that large is mostly a slip, so it is refused. \
+         `--max-filters N` sets another limit, lower or higher.\n\n\
          Remedy: write prefixes and ranges that cover more in the rule that is named, the one that takes most of them; \
          `compile --stats` shows all rules by their filters.";
 }
@@ -103,11 +103,14 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
     }
     let rules = graph.rules.iter().zip(by_rule).filter(|(rule, _)| rule.role == Role::Rule);
     let (most, count) = rules.max_by_key(|(_, count)| *count)?;
-    let infos = policy.attaches.iter().flat_map(|attach| attach.prefilter.iter().chain(&attach.rules));
-    let span = infos.map(|rule| &rule.info).find(|info| info.ident == most.ident && info.policy == most.policy)?.span;
+    let mut own = policy.attaches.iter().filter(|attach| attach.name == most.policy);
+    let span = own.find_map(|attach| attach.rule(most.ident))?.span;
     let message =
         format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
-    Some(Diagnostic::new(&TOO_MANY_FILTERS, span, message).help("write prefixes and ranges that cover more"))
+    Some(
+        Diagnostic::new(&TOO_MANY_FILTERS, span, message)
+            .help("write prefixes and ranges that cover more, or allow more with `--max-filters`"),
+    )
 }
 
 fn attached(
@@ -126,6 +129,7 @@ fn attached(
     // A chain's number is higher than those of all chains that go to it: some hardware wants gotos to go forward.
     let numbers: HashMap<TableId, u32> = order.iter().copied().zip(1..).collect();
     let mut chains = Vec::with_capacity(order.len());
+    let scale = scale.among(order.len() as u64);
     for (id, index) in order.iter().zip(1..) {
         let table = graph.get(*id)?;
         let Some(filters) = filters(table, &numbers, scale, tally) else {

@@ -15,6 +15,18 @@ pub const fn is_port_prefix(mask: u128) -> bool {
     host & host.wrapping_add(1) == 0
 }
 
+/// Every value that has no bit outside `mask`, ascending.
+pub fn values_within(mask: u128) -> impl Iterator<Item = u128> {
+    let mut next = Some(0u128);
+    std::iter::from_fn(move || {
+        let value = next?;
+        // Count up within the mask: its other bits hand the carry on.
+        let after = (value | !mask).wrapping_add(1) & mask;
+        next = (after != 0).then_some(after);
+        Some(value)
+    })
+}
+
 /// What one key asks of its field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cond {

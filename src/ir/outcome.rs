@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::policy::{NatSide, Out, State};
+use super::policy::{Actions, Nat, NatSide, Out, Policy, State};
 use crate::abi::{eth, ipproto};
 use crate::field::Field;
 use crate::ir::packet::{CtView, Packet};
@@ -87,6 +87,72 @@ pub enum Translation {
     },
     /// As its master's, for the first packet of a helper's connection: see [`takes_record`].
     OnRecord,
+}
+
+impl Translation {
+    /// What a rule's `snat` or `dnat` asks for a packet of this family; `None` where it names no address of it.
+    #[must_use]
+    pub fn range(nat: Nat, v6: bool) -> Option<Self> {
+        let addresses = if v6 {
+            nat.v6.map(|(first, last)| (first.into(), last.into()))
+        } else {
+            nat.v4.map(|(first, last)| (first.into(), last.into()))
+        };
+        addresses.map(|addresses| Self::To { side: nat.side, addresses, ports: nat.ports })
+    }
+}
+
+/// What `continue` rules of a zone have set so far, or what one rule sets. Value and mask each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Sets {
+    /// On the connection's mark.
+    pub mark: Option<(u32, u32)>,
+    /// On its label.
+    pub label: Option<(u128, u128)>,
+}
+
+impl Sets {
+    /// What the actions of a rule set.
+    #[must_use]
+    pub fn of(actions: &Actions) -> Self {
+        Self { mark: actions.set_mark, label: actions.set_label }
+    }
+
+    /// What a rule that translates says in the mark, where the file's rules ask for it.
+    #[must_use]
+    pub fn reserved(policy: &Policy, nat: Nat) -> Self {
+        let bits = policy.nat_bits;
+        let bit = if nat.side == NatSide::Source { bits.snat } else { bits.dnat };
+        Self { mark: policy.nat_bits_used.then_some((bit, bit)), label: None }
+    }
+
+    /// Whether anything is set.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.mark.is_some() || self.label.is_some()
+    }
+
+    /// What stands after `later`, which wins bit by bit.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        let mark = match (self.mark, later.mark) {
+            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
+            (first, second) => second.or(first),
+        };
+        let label = match (self.label, later.label) {
+            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
+            (first, second) => second.or(first),
+        };
+        Self { mark, label }
+    }
+}
+
+/// Whether another pass came after the last one through this zone, and one of them may have translated the packet.
+/// `passes` as in [`Outcome::passes`].
+#[must_use]
+pub fn overtaken(passes: &[(u16, bool)], zone: u16) -> bool {
+    let last = passes.iter().rposition(|(passed, _)| *passed == zone);
+    last.is_some_and(|at| at + 1 < passes.len() && passes.iter().skip(at).any(|(_, translates)| *translates))
 }
 
 /// Whether a commit with any `nat` applies the translation that is on record, whatever range it names: for ICMP errors in

@@ -93,6 +93,17 @@ impl Attach {
     pub fn tracked(&self) -> bool {
         !self.passes.is_empty()
     }
+
+    /// Its rules, in the order in which packets meet them.
+    pub fn all_rules(&self) -> impl Iterator<Item = &Rule> + Clone {
+        self.prefilter.iter().chain(&self.rules)
+    }
+
+    /// The rule with this [`RuleInfo::ident`].
+    #[must_use]
+    pub fn rule(&self, ident: u32) -> Option<&RuleInfo> {
+        self.all_rules().map(|rule| &rule.info).find(|info| info.ident == ident)
+    }
 }
 
 /// What identifies a rule, for people and for the kernel.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::plan::{Change, Plan};
-use super::report::count;
+use super::report::{Devices, count};
 use crate::emit::netlink::{Outcome, Receipt};
 
 /// Version of the shape.
@@ -72,12 +72,6 @@ struct Document<'a> {
 struct Generations {
     before: Option<u16>,
     live: u16,
-}
-
-#[derive(Serialize)]
-struct Devices<'a> {
-    add: &'a [String],
-    remove: &'a [String],
 }
 
 #[derive(Serialize)]

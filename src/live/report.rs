@@ -158,10 +158,11 @@ struct Generations {
     next: u16,
 }
 
+/// Devices that a policy comes to, and those that it leaves.
 #[derive(Serialize)]
-struct Devices<'a> {
-    add: &'a [String],
-    remove: &'a [String],
+pub(super) struct Devices<'a> {
+    pub add: &'a [String],
+    pub remove: &'a [String],
 }
 
 #[derive(Serialize)]

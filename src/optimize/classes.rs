@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::field::value::ones;
+use crate::field::value::{ones, values_within};
 use crate::field::{Cond, Field, MaskKind};
 
 /// Largest number of values that is listed one by one.
@@ -118,7 +118,7 @@ fn under_one_mask(mask: u128, sets: &[&[Cond]]) -> Classes {
         let most = counts.iter().copied().max().unwrap_or_default();
         otherwise = counts.iter().position(|count| *count == most).unwrap_or(nothing);
         if otherwise != nothing {
-            for value in values_under(mask) {
+            for value in values_within(mask) {
                 class_of.entry(value).or_insert(nothing);
             }
         }
@@ -126,17 +126,6 @@ fn under_one_mask(mask: u128, sets: &[&[Cond]]) -> Classes {
     let list = class_of.into_iter().filter(|(_, class)| *class != otherwise);
     let list = list.map(|(value, class)| (Cond::Bits { value, mask }, class)).collect();
     Classes { members: names.members, list, otherwise }
-}
-
-/// Every value that has no bit outside the mask, ascending.
-fn values_under(mask: u128) -> impl Iterator<Item = u128> {
-    let mut next = Some(0u128);
-    std::iter::from_fn(move || {
-        let value = next?;
-        // The next value with the same free bits: count up within the mask.
-        next = ((value | !mask).wrapping_add(1) & mask != 0).then(|| (value | !mask).wrapping_add(1) & mask);
-        Some(value)
-    })
 }
 
 /// Prefixes and ranges: a longest-prefix-match list.

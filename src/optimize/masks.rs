@@ -17,9 +17,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use super::price::Scale;
-use crate::emit::cost::model;
 use super::prios::{Placed, Shape, shape_of};
-use crate::field::value::ones;
+use crate::emit::cost::model;
+use crate::field::value::{ones, values_within};
 use crate::field::{Cond, Field, Key};
 
 /// A protocol and a mask.
@@ -28,9 +28,9 @@ pub type Kind = (u16, Shape);
 /// The same filters, first-match order kept, over fewer masks.
 #[must_use]
 pub fn merge(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
-    let (filters, ranged) = blocks(filters, scale);
+    let filters = blocks(filters, scale);
     let plan = plan(&filters, scale);
-    if plan.is_empty() && !ranged {
+    if plan.is_empty() {
         return filters;
     }
     let mut out = Vec::with_capacity(filters.len());
@@ -229,19 +229,8 @@ fn finer(filter: &Placed, target: &Shape, each: &mut impl FnMut(Vec<Key>)) {
     all.into_iter().for_each(each);
 }
 
-/// Every value that has no bit outside `bits`, ascending.
-fn values_within(bits: u128) -> impl Iterator<Item = u128> {
-    let mut next = Some(0u128);
-    std::iter::from_fn(move || {
-        let value = next?;
-        let after = (value | !bits).wrapping_add(1) & bits;
-        next = (after != 0).then_some(after);
-        Some(value)
-    })
-}
-
-/// Ranges as all their blocks of one size, mask by mask, where that is cheaper; true if any was.
-fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> (Vec<(u16, Placed)>, bool) {
+/// Ranges as all their blocks of one size, mask by mask, where that is cheaper.
+fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
     // For each mask with ranges: how many filters, and for each field with a range the size of block that fits all.
     let mut ranged: BTreeMap<Kind, (u64, BTreeMap<Field, u32>)> = BTreeMap::new();
     for (protocol, filter) in &filters {
@@ -272,7 +261,7 @@ fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> (Vec<(u16, Placed)>, boo
         all - *count <= scale.mask * 2 / 3 + *count * scale.mask / 40
     });
     if ranged.is_empty() {
-        return (filters, false);
+        return filters;
     }
     let mut out = Vec::with_capacity(filters.len());
     for (protocol, filter) in filters {
@@ -296,7 +285,7 @@ fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> (Vec<(u16, Placed)>, boo
             None => out.push((protocol, filter)),
         }
     }
-    (out, true)
+    out
 }
 
 /// The size, in bits, of the largest blocks that a range is made of exactly.

@@ -7,38 +7,8 @@ use super::vars::View;
 use super::world::{Meaning, World};
 use crate::abi::{eth, ipproto};
 use crate::field::{Cond, Field};
-use crate::ir::outcome::{Committed, Outcome, Translation};
-use crate::ir::policy::{Actions, Attach, Nat, NatSide, Policy, State, StateSet, Verdict};
-
-/// Value and mask of marks and labels that rules have set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Sets {
-    mark: Option<(u32, u32)>,
-    label: Option<(u128, u128)>,
-}
-
-impl Sets {
-    pub(super) fn of(actions: &Actions) -> Self {
-        Self { mark: actions.set_mark, label: actions.set_label }
-    }
-
-    pub(super) fn any(self) -> bool {
-        self.mark.is_some() || self.label.is_some()
-    }
-
-    /// What stands after `later`, which wins bit by bit.
-    pub(super) fn then(self, later: Self) -> Self {
-        let mark = match (self.mark, later.mark) {
-            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-            (first, second) => second.or(first),
-        };
-        let label = match (self.label, later.label) {
-            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-            (first, second) => second.or(first),
-        };
-        Self { mark, label }
-    }
-}
+use crate::ir::outcome::{Committed, Outcome, Sets, Translation, overtaken};
+use crate::ir::policy::{Actions, Attach, Policy, State, StateSet, Verdict};
 
 /// Something about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +72,7 @@ impl Case<'_> {
         for zone in self.order(policy, attach, context, &named) {
             let view = context.views.get(&zone).copied().unwrap_or(View::Pass { zone, again: false });
             let seen = self.state(view);
-            if overtaken(context, zone) && (seen == State::RelatedReply || self.is_error(view)) {
+            if overtaken(&context.passes, zone) && (seen == State::RelatedReply || self.is_error(view)) {
                 continue;
             }
             let begun =
@@ -124,12 +94,12 @@ impl Case<'_> {
             let asked = actions.nat.iter().find(|(other, _)| *other == zone).map(|(_, nat)| *nat);
             let asked = asked.filter(|_| matches!(state, State::New | State::Related) && !begun);
             if let Some(nat) = asked {
-                sets = sets.then(reserved_bit(policy, nat));
+                sets = sets.then(Sets::reserved(policy, nat));
             }
             let nat = match asked {
                 Some(_) if seen == State::Related && self.ask(Question::Icmp) == 1 => None,
                 Some(_) if self.takes_record(view) => Some(Translation::OnRecord),
-                Some(nat) => self.range(nat),
+                Some(nat) => Translation::range(nat, self.ask(Question::V6) == 1),
                 None => record.then_some(Translation::OnRecord),
             };
             let force = actions.force && mine;
@@ -188,29 +158,6 @@ impl Case<'_> {
         let related = self.state(view) == State::Related;
         related && (self.ask(Question::Icmp) == 1 || self.ask(Question::Translated(view)) == 1)
     }
-
-    fn range(&mut self, nat: Nat) -> Option<Translation> {
-        let addresses = if self.ask(Question::V6) == 1 {
-            nat.v6.map(|(first, last)| (first.into(), last.into()))
-        } else {
-            nat.v4.map(|(first, last)| (first.into(), last.into()))
-        };
-        addresses.map(|addresses| Translation::To { side: nat.side, addresses, ports: nat.ports })
-    }
-}
-
-/// Whether another pass came after the last one through this zone, and one of them may have translated the packet.
-fn overtaken(context: &Context, zone: u16) -> bool {
-    let passes = &context.passes;
-    let last = passes.iter().rposition(|(passed, _)| *passed == zone);
-    last.is_some_and(|at| at + 1 < passes.len() && passes.iter().skip(at).any(|(_, translates)| *translates))
-}
-
-/// A rule that translates also says so in the mark, where the file's rules ask for it.
-fn reserved_bit(policy: &Policy, nat: Nat) -> Sets {
-    let bits = policy.nat_bits;
-    let bit = if nat.side == NatSide::Source { bits.snat } else { bits.dnat };
-    Sets { mark: policy.nat_bits_used.then_some((bit, bit)), label: None }
 }
 
 impl Rules<'_> {

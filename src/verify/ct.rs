@@ -5,9 +5,9 @@ use super::diagram::{FALSE, Full, Node};
 use super::program::{At, Context, Kernel};
 use super::vars::View;
 use super::world::{Effect, Meaning};
-use crate::emit::eval::{Fault, translation};
+use crate::emit::eval::{Fault, committed, translation};
 use crate::emit::program::{Commit, Control, Ct};
-use crate::ir::outcome::{Committed, Translation};
+use crate::ir::outcome::Translation;
 use crate::ir::policy::{State, StateSet};
 
 impl Kernel<'_> {
@@ -122,16 +122,7 @@ impl Kernel<'_> {
 
     /// `next` after what the commit stores. `original`: the packet is an ICMP error in the original direction.
     fn stored(&mut self, commit: &Commit, view: View, original: Node, next: Node) -> Result<Node, Full> {
-        let with = |nat| {
-            Effect::Commit(Committed {
-                zone: commit.zone,
-                force: commit.force,
-                mark: commit.mark,
-                label: commit.label,
-                nat,
-                helper: commit.helper.as_ref().map(|helper| (helper.name.clone(), helper.v6, helper.proto)),
-            })
-        };
+        let with = |nat| Effect::Commit(committed(commit, nat));
         let plain = self.world.after(&with(None), next)?;
         let Some(nat) = commit.nat else { return Ok(plain) };
         let ranged = self.world.after(&with(Some(translation(nat))), next)?;

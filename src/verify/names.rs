@@ -82,7 +82,7 @@ impl Names {
             self.cond(Field::CtMark, Cond::Bits { value: mask, mask });
         }
         self.zones.extend(&attach.passes);
-        for rule in attach.prefilter.iter().chain(&attach.rules) {
+        for rule in attach.all_rules() {
             self.zones.extend(
                 rule.actions.nat.iter().map(|(zone, _)| *zone).chain(rule.actions.commit_zones.iter().copied()),
             );

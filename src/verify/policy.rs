@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::commit::{Case, Sets};
+use super::commit::Case;
 use super::diagram::{FALSE, Full, Node, TRUE};
 use super::matching::neighbour_talk;
 use super::vars::View;
 use super::world::{Effect, Meaning, World};
 use crate::abi::eth;
 use crate::field::{Cond, Field};
-use crate::ir::outcome::{Fate, Origin, Outcome};
+use crate::ir::outcome::{Fate, Origin, Outcome, Sets};
 use crate::ir::policy::{Actions, Attach, Policy, Rule, Verdict};
 
 /// What has happened to a packet so far, where that decides what rules mean.
@@ -209,7 +209,7 @@ impl Rules<'_> {
 
     /// ARP, neighbour discovery and MLD are accepted, where no rule has decided.
     fn or_implicit(&mut self, node: Node) -> Result<Node, Full> {
-        let alts = self.attach.prefilter.iter().chain(&self.attach.rules).flat_map(|rule| &rule.alts);
+        let alts = self.attach.all_rules().flat_map(|rule| &rule.alts);
         let ids: std::collections::BTreeSet<u16> =
             alts.filter_map(|alt| alt.vlan.as_ref()).flatten().copied().collect();
         let ids: Vec<Cond> = ids.into_iter().map(|id| Cond::exact(Field::VlanId, id.into())).collect();

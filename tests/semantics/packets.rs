@@ -16,7 +16,7 @@ const INVALID: CtView = CtView { state: State::Invalid, mark: 0, label: 0, trans
 /// A packet for this block: most often one that nearly fits one of its rules.
 pub fn packet(rng: &mut Rng, policy: &Policy, block: usize) -> Packet {
     let attach = &policy.attaches[block];
-    let all: Vec<&Rule> = attach.prefilter.iter().chain(&attach.rules).collect();
+    let all: Vec<&Rule> = attach.all_rules().collect();
     let rule = if all.is_empty() || rng.chance(15) { None } else { Some(*rng.pick(&all)) };
     let alt = rule.map(|rule| rng.pick(&rule.alts).clone());
     let ethertype = match alt.as_ref().map(|alt| alt.link) {

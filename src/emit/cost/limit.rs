@@ -3,7 +3,7 @@
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::emit::linearize::TOO_MANY_FILTERS;
 use crate::emit::program::Program;
-use crate::ir::policy::{Policy, RuleInfo};
+use crate::ir::policy::Policy;
 use crate::source::Span;
 
 /// Reports a policy of more than `max` filters.
@@ -34,7 +34,7 @@ pub fn check(program: &Program, policy: &Policy, max: usize, diags: &mut Diagnos
 /// Where the rule stands; the policy's header for what the compiler adds.
 fn span(policy: &Policy, name: &str, position: usize) -> Option<Span> {
     let attach = policy.attaches.iter().find(|attach| attach.name == name)?;
-    let infos = attach.prefilter.iter().chain(&attach.rules).map(|rule| &rule.info).chain([&attach.default]);
-    let found = infos.into_iter().find(|info: &&RuleInfo| info.position == position && position != 0);
+    let mut infos = attach.all_rules().map(|rule| &rule.info).chain([&attach.default]);
+    let found = infos.find(|info| info.position == position && position != 0);
     Some(found.map_or(attach.span, |info| info.span))
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::program::{Attached, Program};
 use crate::abi::eth;
-use crate::ir::policy::{Alt, Policy, State};
+use crate::ir::policy::{Alt, Attach, Policy, State};
 use worst::{Graph, PROTOCOLS};
 
 /// What a packet pays on its way.
@@ -207,7 +207,7 @@ fn listed(policy: &Policy) -> BTreeMap<(&str, usize), usize> {
         let sets = alt.sets.iter().map(|(_, conds)| conds.len()).chain(vlans).filter(|entries| *entries > 1);
         sets.sum::<usize>().max(1)
     };
-    let rules = policy.attaches.iter().flat_map(|attach| attach.prefilter.iter().chain(&attach.rules));
+    let rules = policy.attaches.iter().flat_map(Attach::all_rules);
     rules
         .map(|rule| {
             let lists = rule.alts.iter().map(entries).sum();

@@ -7,11 +7,10 @@ use super::layout::{Layout, Table};
 use super::model;
 use super::worst::{conntrack, end};
 use crate::abi::{GOTO_MAX, eth};
-use crate::emit::eval::Mask;
+use crate::emit::eval::{Mask, dissect};
 use crate::emit::program::{Action, Attached, Control, Ct, Filter};
 use crate::field::{Cond, Field};
 use crate::ir::packet::{CtView, Packet};
-use crate::ir::policy::State;
 
 /// Masked values to the filter that asks for them. Never iterated.
 type Index = HashMap<Vec<u128>, usize>;
@@ -143,16 +142,8 @@ impl Skb {
         keys.all(|key| key.cond.matches(self.dissect(key.field)))
     }
 
-    /// Flower's view of a field: what the packet does not have is zero.
     fn dissect(&self, field: Field) -> u128 {
-        match field {
-            Field::CtState => u128::from(self.view.state.bits()),
-            Field::CtZone if self.view.state == State::Untracked => 0,
-            Field::CtZone => u128::from(self.zone),
-            Field::CtMark => u128::from(self.view.mark),
-            Field::CtLabel => self.view.label,
-            _ => self.packet.get(field).unwrap_or_default(),
-        }
+        dissect(&self.packet, self.view, self.zone, field)
     }
 
     fn act(&mut self, filter: &Filter) {

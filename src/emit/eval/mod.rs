@@ -142,19 +142,7 @@ impl Skb<'_> {
 
     fn hits(&self, filter: &Filter) -> bool {
         (filter.protocol == eth::P_ALL || filter.protocol == self.packet.protocol())
-            && filter.keys.iter().all(|key| key.cond.matches(self.dissect(key.field)))
-    }
-
-    /// Flower's view of a field. What the packet does not have is zero, not absent: the key is cleared, then filled.
-    fn dissect(&self, field: Field) -> u128 {
-        match field {
-            Field::CtState => u128::from(self.view.state.bits()),
-            Field::CtZone if self.view.state == State::Untracked => 0,
-            Field::CtZone => u128::from(self.zone),
-            Field::CtMark => u128::from(self.view.mark),
-            Field::CtLabel => self.view.label,
-            _ => self.packet.get(field).unwrap_or(0),
-        }
+            && filter.keys.iter().all(|key| key.cond.matches(dissect(&self.packet, self.view, self.zone, key.field)))
     }
 
     fn actions(&mut self, filter: &Filter, chain: u32) -> Result<Step, Fault> {
@@ -290,18 +278,38 @@ impl Skb<'_> {
         let nat = commit.nat.filter(|_| !(self.view.state == State::Related && is_icmp(&self.packet)));
         let nat =
             nat.map(|nat| if takes_record(&self.packet, self.view) { Translation::OnRecord } else { translation(nat) });
-        Committed {
-            zone: commit.zone,
-            force: commit.force,
-            mark: commit.mark,
-            label: commit.label,
-            nat,
-            helper: commit.helper.as_ref().map(|helper| (helper.name.clone(), helper.v6, helper.proto)),
-        }
+        committed(commit, nat)
     }
 }
 
-/// What a commit asks for, in the terms of outcomes.
+/// Flower's view of a field: of the packet, of what its last pass showed, and of that pass's zone. What is not there is
+/// zero, not absent: the kernel clears the key, then fills it.
+#[must_use]
+pub fn dissect(packet: &Packet, view: CtView, zone: u16, field: Field) -> u128 {
+    match field {
+        Field::CtState => u128::from(view.state.bits()),
+        Field::CtZone if view.state == State::Untracked => 0,
+        Field::CtZone => u128::from(zone),
+        Field::CtMark => u128::from(view.mark),
+        Field::CtLabel => view.label,
+        _ => packet.get(field).unwrap_or(0),
+    }
+}
+
+/// A commit in the terms of outcomes, with the translation that it comes to.
+#[must_use]
+pub fn committed(commit: &Commit, nat: Option<Translation>) -> Committed {
+    Committed {
+        zone: commit.zone,
+        force: commit.force,
+        mark: commit.mark,
+        label: commit.label,
+        nat,
+        helper: commit.helper.as_ref().map(|helper| (helper.name.clone(), helper.v6, helper.proto)),
+    }
+}
+
+/// The range that a commit asks for, in the terms of outcomes.
 #[must_use]
 pub fn translation(nat: CtNat) -> Translation {
     let addresses = match nat.addr {

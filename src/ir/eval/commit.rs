@@ -1,42 +1,10 @@
 //! What an allowed packet leaves in conntrack.
 
-use std::net::IpAddr;
-
 use super::Run;
 use crate::abi::eth;
-use crate::ir::outcome::{Committed, Translation, is_error, is_icmp, takes_record};
+use crate::ir::outcome::{Committed, Sets, Translation, is_error, is_icmp, overtaken, takes_record};
 use crate::ir::packet::CtView;
-use crate::ir::policy::{Actions, Nat, NatSide, State, Verdict};
-
-/// What `continue` rules of a zone have set so far, or what one rule sets. Value and mask each.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Sets {
-    mark: Option<(u32, u32)>,
-    label: Option<(u128, u128)>,
-}
-
-impl Sets {
-    pub(super) fn of(actions: &Actions) -> Self {
-        Self { mark: actions.set_mark, label: actions.set_label }
-    }
-
-    fn any(self) -> bool {
-        self.mark.is_some() || self.label.is_some()
-    }
-
-    /// What stands after `later`, which wins bit by bit.
-    pub(super) fn then(self, later: Self) -> Self {
-        let mark = match (self.mark, later.mark) {
-            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-            (first, second) => second.or(first),
-        };
-        let label = match (self.label, later.label) {
-            (Some((v1, m1)), Some((v2, m2))) => Some(((v1 & !m2) | v2, m1 | m2)),
-            (first, second) => second.or(first),
-        };
-        Self { mark, label }
-    }
-}
+use crate::ir::policy::{Actions, State, Verdict};
 
 impl Run<'_> {
     /// Commits for a rule (or default) that allows: in the zones that know the connection in the order of their passes,
@@ -51,7 +19,7 @@ impl Run<'_> {
         for zone in self.order(&named) {
             let view = self.views.get(&zone).copied().unwrap_or_else(|| self.packet.view(zone));
             let error = view.state == State::RelatedReply || is_error(&self.packet, view);
-            if error && self.overtaken(zone) {
+            if error && overtaken(&self.outcome.passes, zone) {
                 continue;
             }
             let begun =
@@ -75,12 +43,12 @@ impl Run<'_> {
             let asked = actions.nat.iter().find(|(other, _)| *other == zone).map(|(_, nat)| *nat);
             let asked = asked.filter(|_| matches!(state, State::New | State::Related) && !begun);
             if let Some(nat) = asked {
-                sets = sets.then(self.reserved_bit(nat));
+                sets = sets.then(Sets::reserved(self.policy, nat));
             }
             let nat = match asked {
                 Some(_) if view.state == State::Related && is_icmp(&self.packet) => None,
                 Some(_) if takes_record(&self.packet, view) => Some(Translation::OnRecord),
-                Some(nat) => to_range(nat, self.packet.ethertype),
+                Some(nat) => Translation::range(nat, self.packet.ethertype == eth::P_IPV6),
                 None => record.then_some(Translation::OnRecord),
             };
             let force = actions.force && mine;
@@ -123,13 +91,6 @@ impl Run<'_> {
         zones
     }
 
-    /// Whether another pass came after the last one through this zone, and one of them may have translated the packet.
-    fn overtaken(&self, zone: u16) -> bool {
-        let passes = &self.outcome.passes;
-        let last = passes.iter().rposition(|(passed, _)| *passed == zone);
-        last.is_some_and(|at| at + 1 < passes.len() && passes.iter().skip(at).any(|(_, translates)| *translates))
-    }
-
     /// Whether this is the first packet of a helper's connection whose inherited mark says that its master is translated:
     /// no pass translates it, the commit must.
     fn record_matters(&self, zone: u16, view: CtView) -> bool {
@@ -137,20 +98,4 @@ impl Run<'_> {
         let related = view.state == State::Related && !is_icmp(&self.packet) && marked;
         related && self.policy.translating.contains(&zone) && self.views.contains_key(&zone)
     }
-
-    /// A rule that translates also says so in the mark, where the file's rules ask for it.
-    fn reserved_bit(&self, nat: Nat) -> Sets {
-        let bits = self.policy.nat_bits;
-        let bit = if nat.side == NatSide::Source { bits.snat } else { bits.dnat };
-        Sets { mark: self.policy.nat_bits_used.then_some((bit, bit)), label: None }
-    }
-}
-
-fn to_range(nat: Nat, ethertype: u16) -> Option<Translation> {
-    let addresses = if ethertype == eth::P_IPV6 {
-        nat.v6.map(|(first, last)| (IpAddr::V6(first), IpAddr::V6(last)))
-    } else {
-        nat.v4.map(|(first, last)| (IpAddr::V4(first), IpAddr::V4(last)))
-    };
-    addresses.map(|addresses| Translation::To { side: nat.side, addresses, ports: nat.ports })
 }

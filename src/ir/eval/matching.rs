@@ -71,6 +71,6 @@ pub(super) fn is_neighbour_talk(packet: &Packet) -> bool {
 
 /// Untagged frames, and tags that some rule of the policy names.
 pub(super) fn speaks_of_tag(attach: &Attach, tag: Option<u16>) -> bool {
-    let alts = || attach.prefilter.iter().chain(&attach.rules).flat_map(|rule| &rule.alts);
+    let alts = || attach.all_rules().flat_map(|rule| &rule.alts);
     tag.is_none_or(|id| alts().any(|alt| alt.vlan.as_ref().is_some_and(|ids| ids.contains(&id))))
 }

@@ -20,10 +20,9 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::outcome::{Fate, Origin, Outcome};
+use super::outcome::{Fate, Origin, Outcome, Sets};
 use super::policy::{Actions, Attach, Policy, Rule, RuleInfo, State, Verdict};
 use crate::ir::packet::{CtView, Packet};
-use commit::Sets;
 
 /// What becomes of `packet` under `attach`, one of the blocks of `policy`.
 #[must_use]

@@ -2,6 +2,7 @@
 
 use crate::field::{Cond, Field};
 use crate::ir::graph::Frame;
+use crate::ir::packet::device_value;
 use crate::ir::policy::{Attach, NatBits, Rule, State};
 
 use super::{Live, fits};
@@ -204,11 +205,7 @@ impl Asked {
 
 /// The condition "arrived by this device".
 pub fn device_cond(device: &str) -> Cond {
-    let mut bytes = [0u8; 16];
-    for (slot, byte) in bytes.iter_mut().zip(device.bytes().take(crate::abi::IFNAME_MAX)) {
-        *slot = byte;
-    }
-    Cond::exact(Field::InDev, u128::from_be_bytes(bytes))
+    Cond::exact(Field::InDev, device_value(device))
 }
 
 /// All that satisfies one condition of each list.

@@ -96,7 +96,7 @@ struct Live<'a> {
 impl<'a> Lowering<'a> {
     fn new(policy: &'a Policy, attach: &'a Attach, map: &SourceMap, graph: &'a mut Graph, budgets: &mut u32) -> Self {
         let first_rule = graph.rules.len();
-        let rules = || attach.prefilter.iter().chain(&attach.rules);
+        let rules = || attach.all_rules();
         graph.rules.extend(rules().map(|rule| rule_ref(&rule.info, Role::Rule, map)));
         let default_rule = graph.rules.len();
         graph.rules.push(rule_ref(&attach.default, Role::Default, map));

@@ -167,12 +167,8 @@ fn neighbours_not_redirected(attach: &Attach, cx: &mut Cx<'_>) {
     if attach.default_allow || !allows().all(redirects) {
         return;
     }
-    let deciding = if attach.tracked() {
-        attach.prefilter.iter().chain([].iter())
-    } else {
-        attach.prefilter.iter().chain(attach.rules.iter())
-    };
-    let deciding: Vec<&Rule> = deciding.collect();
+    let deciding: Vec<&Rule> =
+        if attach.tracked() { attach.prefilter.iter().collect() } else { attach.all_rules().collect() };
     let speaks = |link: Link| allows().any(|rule| rule.alts.iter().any(|alt| alt.link == link));
     let arp = deciding.iter().any(|rule| rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP)));
     let discovery = |alt: &Alt| {

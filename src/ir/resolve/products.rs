@@ -8,6 +8,7 @@ use super::service::PORT_PROTOCOLS;
 use crate::abi::ipproto;
 use crate::field::value::{Intervals, ones, prefixes};
 use crate::field::{Cond, Field};
+use crate::ir::packet::device_value;
 use crate::ir::policy::{Alt, Link};
 
 /// Conditions, field by field.
@@ -62,15 +63,6 @@ fn prefix_set(sets: &mut Sets, field: Field, values: Option<&Intervals>, shift: 
         }
     }
     sets.push((field, conds));
-}
-
-/// A device's name as the value of [`Field::InDev`]: 16 bytes, padded with NUL.
-fn device_value(name: &str) -> u128 {
-    let mut bytes = [0u8; 16];
-    for (slot, byte) in bytes.iter_mut().zip(name.bytes()) {
-        *slot = byte;
-    }
-    u128::from_be_bytes(bytes)
 }
 
 fn finish(draft: &Draft, link: Link, mut sets: Sets) -> Alt {

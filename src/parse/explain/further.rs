@@ -96,22 +96,9 @@ fn begins_part(word: &str) -> bool {
 }
 
 /// Words of matches whose value may be a name or may be wrong by itself. (`port` alone is a mistake of its own.)
-const READABLE: &[&str] = &[
-    "from",
-    "to",
-    "in",
-    "proto",
-    "ethertype",
-    "service",
-    "mark",
-    "label",
-    "dscp",
-    "ttl",
-    "vlan",
-    "fragment",
-    "icmp",
-    "icmp6",
-];
+fn readable(word: &str) -> bool {
+    MATCH_WORDS.contains(&word) && !matches!(word, "port" | "not") || matches!(word, "icmp" | "icmp6")
+}
 
 /// The matches and actions of a broken rule that can be read by themselves: those that touch no fault, and that end
 /// where another part begins.
@@ -127,7 +114,7 @@ fn salvage(text: &str, at: At, faults: &[Span]) -> Salvage {
     for (index, token) in all.iter().enumerate().skip(1) {
         let before = index.checked_sub(1).and_then(|index| all.get(index)).map_or("", |before| before.text);
         let action = token.span.lo > comma && before == "," && ACTION_WORDS.contains(&token.text);
-        let matched = token.span.lo < comma && READABLE.contains(&token.text);
+        let matched = token.span.lo < comma && readable(token.text);
         if token.span.lo < done || !(action || matched) {
             continue;
         }

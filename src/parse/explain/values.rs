@@ -7,25 +7,9 @@ use crate::parse::lints;
 use crate::parse::words::{self, ACTION_WORDS, MATCH_WORDS, PROTOCOL_WORDS, RULE_WORDS, STATE_WORDS};
 
 /// Words of matches whose value takes the `not`.
-const NEGATED_BEHIND: &[&str] = &[
-    "from",
-    "to",
-    "port",
-    "in",
-    "mark",
-    "label",
-    "dscp",
-    "ttl",
-    "vlan",
-    "fragment",
-    "proto",
-    "ethertype",
-    "service",
-    "flags",
-    "mac",
-    "type",
-    "code",
-];
+fn negated_after(word: &str) -> bool {
+    MATCH_WORDS.contains(&word) && word != "not" || matches!(word, "flags" | "mac" | "type" | "code")
+}
 
 /// The message of [`several`].
 pub const SEVERAL: &str = "several values stand in braces";
@@ -33,7 +17,7 @@ pub const SEVERAL: &str = "several values stand in braces";
 /// The remedy for `not mark 5`.
 pub fn negated_behind(tokens: &Tokens<'_>) -> Option<String> {
     let word = tokens.word(0);
-    if tokens.word(1) != "not" || !NEGATED_BEHIND.contains(&word) {
+    if tokens.word(1) != "not" || !negated_after(word) {
         return None;
     }
     let behind = tokens.all().get(tokens.index()..).unwrap_or_default();
@@ -87,7 +71,7 @@ pub fn several(tokens: &Tokens<'_>) -> Option<Diagnostic> {
     let negated = tokens.word(2) == "not";
     let at = 2 + usize::from(negated);
     let keyword = tokens.word(at);
-    if !NEGATED_BEHIND.contains(&keyword) || !first.is_word() || !is_item(&token) {
+    if !negated_after(keyword) || !first.is_word() || !is_item(&token) {
         return None;
     }
     let mut lead = keyword.to_owned();

@@ -398,7 +398,7 @@ fn groups_count_where_they_are_used() {
     let text = "group b { drop udp\n use c }\ngroup c { drop tcp }\npolicy p on eth0 ingress {\nprefilter { use c }\nuse b\n@id x\nallow sctp\ndefault allow\n}";
     let policy = good(text);
     let attach = &policy.attaches[0];
-    let positions: Vec<usize> = attach.prefilter.iter().chain(&attach.rules).map(|rule| rule.info.position).collect();
+    let positions: Vec<usize> = attach.all_rules().map(|rule| rule.info.position).collect();
     assert_eq!(positions, [1, 2, 3, 4]);
     assert_eq!(attach.rules[1].info.text, "drop tcp");
     assert!(attach.default_allow);
