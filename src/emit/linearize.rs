@@ -129,6 +129,7 @@ fn attached(
     // A chain's number is higher than those of all chains that go to it: some hardware wants gotos to go forward.
     let numbers: HashMap<TableId, u32> = order.iter().copied().zip(1..).collect();
     let mut chains = Vec::with_capacity(order.len());
+    let scale = scale.among(order.len() as u64);
     for (id, index) in order.iter().zip(1..) {
         let table = graph.get(*id)?;
         let Some(filters) = filters(table, &numbers, scale, tally) else {

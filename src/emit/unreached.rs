@@ -38,8 +38,7 @@ pub fn check(program: &Program, policy: &Policy, notes: &Notes, diags: &mut Diag
     let mut dead: BTreeMap<Span, (&Rule, Option<&Rule>)> = BTreeMap::new();
     let mut work = 0;
     for attach in &policy.attaches {
-        let rules = || attach.prefilter.iter().chain(&attach.rules);
-        for (at, rule) in rules().enumerate() {
+        for (at, rule) in attach.all_rules().enumerate() {
             let name = (attach.name.as_str(), rule.info.position);
             written.insert(name, rule);
             let early = at < attach.prefilter.len();

@@ -8,6 +8,13 @@ pub const fn ones(bits: u8) -> u128 {
     if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
 }
 
+/// Whether a mask of a port asks its first bits and no others.
+#[must_use]
+pub const fn is_port_prefix(mask: u128) -> bool {
+    let host = !mask & ones(16);
+    host & host.wrapping_add(1) == 0
+}
+
 /// Every value that has no bit outside `mask`, ascending.
 pub fn values_within(mask: u128) -> impl Iterator<Item = u128> {
     let mut next = Some(0u128);
@@ -18,13 +25,6 @@ pub fn values_within(mask: u128) -> impl Iterator<Item = u128> {
         next = (after != 0).then_some(after);
         Some(value)
     })
-}
-
-/// Whether a mask of a port asks its first bits and no others.
-#[must_use]
-pub const fn is_port_prefix(mask: u128) -> bool {
-    let host = !mask & ones(16);
-    host & host.wrapping_add(1) == 0
 }
 
 /// What one key asks of its field.

@@ -97,7 +97,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The masks of a line's filters, with how many filters each has.
-    fn shapes(self, item: Item) -> Vec<(Shape, u64)> {
+    pub fn shapes(self, item: Item) -> Vec<(Shape, u64)> {
         let mut list: Vec<(Shape, u64)> = vec![(Shape::new(), 1)];
         for (field, conds) in self.open(item) {
             let mut masks: BTreeMap<Option<u128>, u64> = BTreeMap::new();

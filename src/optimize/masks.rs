@@ -17,8 +17,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use super::price::Scale;
-use crate::emit::cost::model;
 use super::prios::{Placed, Shape, shape_of};
+use crate::emit::cost::model;
 use crate::field::value::{ones, values_within};
 use crate::field::{Cond, Field, Key};
 

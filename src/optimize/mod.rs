@@ -2,6 +2,7 @@
 //! visits (kernel-facts 2.1), so the fewer of them the better. One file a means, each opening with why no verdict changes.
 
 mod classes;
+mod cut;
 pub mod dead;
 mod factor;
 mod lines;
@@ -29,7 +30,9 @@ pub fn run(graph: Graph, scale: Scale) -> Graph {
     for levels in LEVELS {
         let new = graph.rebuilt(|graph, hook, table| factor::factor(graph, table, levels, hook.dispatch, scale));
         if short(&new) {
-            return new;
+            let cut = new.rebuilt(|graph, hook, table| cut::cut(graph, table, hook.dispatch, scale));
+            let any = cut.notes.list.len() > new.notes.list.len();
+            return Some(cut).filter(|cut| any && short(cut)).unwrap_or(new);
         }
     }
     graph

@@ -17,26 +17,29 @@ pub struct Scale {
     pub share: u64,
     /// Filters, in percent of those that the rules need, that may be spent to save masks.
     pub growth: u64,
+    /// Filters that a chain may grow by whatever the share: a few milliseconds.
+    pub free: u64,
 }
 
 impl Default for Scale {
     /// A hundred filters for one lookup suit a box that sees more than some thousand packets between two changes of its
     /// policy, and one that holds no more filters than it must.
     fn default() -> Self {
-        Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 100, share: 20, growth: 100 }
+        Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 100, share: 20, growth: 100, free: 1_000 }
     }
 }
 
 impl Scale {
     /// Every product is factored and every mask merged that can be: what tests hold the passes to.
-    pub const EAGER: Self = Self { visit: 0, goto: 0, chain: 0, small: 0, mask: 16, share: 20, growth: 100 };
+    pub const EAGER: Self =
+        Self { visit: 0, goto: 0, chain: 0, small: 0, mask: 16, share: 20, growth: 100, free: 1_000 };
 
     /// A mask less is worth nothing: with a graph that was not optimised, what the rules become as they stand.
-    pub const PLAIN: Self = Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 0, share: 20, growth: 0 };
+    pub const PLAIN: Self = Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 0, share: 20, growth: 0, free: 0 };
 }
 
-/// A small chain may grow by so many filters whatever the share: a few milliseconds.
-const GROWTH_FREE: u64 = 1_000;
+/// So many chains are what a policy needs; where there are more, a packet meets one of several.
+const CHAINS_USUAL: u64 = 16;
 
 impl Scale {
     /// The price below which a layout is worth taking in place of a simpler one.
@@ -45,12 +48,22 @@ impl Scale {
         if self.small == 0 { simple } else { simple - simple / 4 }
     }
 
+    /// The scale for one of so many chains: a mask less in a chain that few packets meet is worth less.
+    #[must_use]
+    pub const fn among(self, chains: u64) -> Self {
+        let ways = chains / CHAINS_USUAL;
+        if ways < 2 || self.mask == 0 {
+            return self;
+        }
+        let mask = self.mask / ways;
+        Self { mask: if mask == 0 { 1 } else { mask }, free: self.free / ways, ..self }
+    }
+
     /// Filters that so many may become.
     #[must_use]
     pub const fn budget(self, filters: u64) -> u64 {
         let share = filters.saturating_mul(self.growth) / 100;
-        let free = if self.growth == 0 { 0 } else { GROWTH_FREE };
-        filters.saturating_add(if share > free { share } else { free })
+        filters.saturating_add(if share > self.free { share } else { self.free })
     }
 }
 
