@@ -6,7 +6,12 @@ use crate::diag::Lint;
 const ROOMS: &[&[&[&Lint]]] = &[
     &[crate::parse::lints::LINTS],
     crate::ir::resolve::LINTS,
-    &[crate::emit::linearize::LINTS, crate::emit::unreached::LINTS, crate::verify::report::LINTS],
+    &[
+        crate::emit::linearize::LINTS,
+        crate::emit::unreached::LINTS,
+        crate::verify::asserts::LINTS,
+        crate::verify::report::LINTS,
+    ],
 ];
 
 /// Every lint, in the order of the rooms.

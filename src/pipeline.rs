@@ -11,7 +11,7 @@ use crate::ir::resolve::{Options, resolve};
 use crate::optimize::{self, notes::Notes, price::Scale};
 use crate::parse::{Files, LoadError, load};
 use crate::source::SourceMap;
-use crate::verify::{Budget, Proof, report};
+use crate::verify::{Budget, Proof, asserts, report};
 
 /// What one policy file (with all that it includes) became, as far as it came.
 #[derive(Debug, Default)]
@@ -76,6 +76,7 @@ fn stages(
     if run.diags.has_errors() {
         return Ok(None);
     }
+    asserts::check(&policy, proving.map_or_else(Budget::default, |proving| proving.budget), &mut run.diags);
     let graph = optimize::run(lower(&policy, &run.map), Scale::default());
     let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
     let (program, notes) = noted(graph, &policy, Scale::default(), most, &mut run.diags);

@@ -19,6 +19,20 @@ pub struct Policy {
     pub nat_bits_used: bool,
     /// Zones in which some rule of the file translates, or says `nat`: every pass through them applies the translation on record.
     pub translating: BTreeSet<u16>,
+    /// What the file asserts, in the order written.
+    pub asserts: Vec<Assertion>,
+}
+
+/// `assert "..." never allow ...`
+#[derive(Clone, Debug)]
+pub struct Assertion {
+    /// Its words.
+    pub name: String,
+    /// The statement.
+    pub span: Span,
+    /// For each policy that it speaks of (an index into [`Policy::attaches`]), the rule that would match what is never to be allowed there.
+    /// Its verdict means nothing. `Untracked` among its states stands for frames that have none.
+    pub rules: Vec<(usize, Rule)>,
 }
 
 /// Mark bits reserved by `reserve mark`; by default 0x80000000 and 0x40000000.

@@ -58,6 +58,8 @@ pub enum ItemKind {
     Define(Define),
     /// `reserve mark 0xc0000000`
     ReserveMark(Span),
+    /// `assert "..." [on DEVICES [HOOK]] never allow ...`
+    Assert(Box<Assertion>),
     /// `group NAME { ... }`
     Group(Block),
     /// `policy NAME on DEVICES HOOK [zone Z [then Z ...]] { ... }`
@@ -109,6 +111,19 @@ pub struct Define {
     pub name: Span,
     /// What it stands for.
     pub value: Set,
+}
+
+/// `assert "no database from outside" on wan ingress never allow tcp to port { 3306, 5432 }`
+#[derive(Clone, Debug)]
+pub struct Assertion {
+    /// Its words, without their quotes.
+    pub name: Span,
+    /// `on DEVICES`: only policies there are meant.
+    pub devices: Option<Set>,
+    /// `ingress` or `egress`, whatever word was written.
+    pub hook: Option<Span>,
+    /// What is never allowed, as the rule that would allow it: it has no annotations and no actions.
+    pub rule: Rule,
 }
 
 /// `{ ... }` with or without a name.

@@ -1,10 +1,10 @@
 //! Statements other than rules, and the headers of blocks: from pairs to the tree.
 
-use super::ast::{Annotation, Define, DefineKind, ItemKind, Set};
+use super::ast::{Annotation, Assertion, Define, DefineKind, ItemKind, Rule as RuleNode, Set, Verdict};
 use super::grammar::{At, Pair, Rule};
-use super::rule::{default_rule, rule, value};
+use super::rule::{default_rule, parts, rule, value};
 use super::set::{set, string};
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 
 /// What a block's header says.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub fn statement(pair: Pair<'_>, at: At) -> Option<ItemKind> {
         Rule::default_rule => ItemKind::Default(default_rule(pair, at)?),
         Rule::define => ItemKind::Define(define(pair, at)?),
         Rule::include => ItemKind::Include(string(pair, at)),
+        Rule::assertion => ItemKind::Assert(Box::new(assertion(pair, at)?)),
         Rule::reserve => ItemKind::ReserveMark(value(pair, at)?),
         _ => return None,
     })
@@ -97,6 +98,23 @@ fn define(pair: Pair<'_>, at: At) -> Option<Define> {
         }
     }
     Some(Define { kind: kind?, name: name?, value: value? })
+}
+
+fn assertion(pair: Pair<'_>, at: At) -> Option<Assertion> {
+    let (mut name, mut devices, mut hook, mut verdict) = (None, None, None, None);
+    let mut matches = Vec::new();
+    for inner in pair.into_inner() {
+        match inner.as_rule() {
+            _ if verdict.is_some() => parts(std::iter::once(inner), at, &mut matches, &mut Vec::new())?,
+            Rule::string => name = Some(string(inner, at)),
+            Rule::set => devices = Some(set(inner, at)),
+            Rule::value => hook = Some(at.span(&inner)),
+            Rule::ALLOW => verdict = Some(Spanned::new(Verdict::Allow, at.span(&inner))),
+            _ => {}
+        }
+    }
+    let rule = RuleNode { annotations: Vec::new(), verdict: verdict?, matches, actions: Vec::new() };
+    Some(Assertion { name: name?, devices, hook, rule })
 }
 
 fn define_kind(word: &str) -> Option<DefineKind> {

@@ -22,6 +22,10 @@ pub fn walk<'a>(items: &'a mut [Item], see: &mut impl FnMut(Named<'a>)) {
                 walk_set(&mut policy.devices, see);
                 walk(&mut policy.block.items, see);
             }
+            ItemKind::Assert(assertion) => {
+                assertion.devices.iter_mut().for_each(|devices| walk_set(devices, see));
+                walk_matches(&mut assertion.rule.matches, see);
+            }
             ItemKind::Rule(rule) => walk_matches(&mut rule.matches, see),
             ItemKind::Default(rule) => walk_matches(&mut rule.matches, see),
             ItemKind::Error(salvage) => {

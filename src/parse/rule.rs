@@ -25,7 +25,8 @@ pub fn default_rule(pair: Pair<'_>, at: At) -> Option<DefaultRule> {
     Some(rule)
 }
 
-fn parts<'a>(
+/// Matches and actions, in order.
+pub fn parts<'a>(
     pairs: impl Iterator<Item = Pair<'a>>,
     at: At,
     matches: &mut Vec<Match>,

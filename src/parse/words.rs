@@ -20,6 +20,7 @@ pub const STATEMENT_WORDS: &[&str] = &[
     "port",
     "service",
     "reserve",
+    "assert",
 ];
 
 /// Words that begin a rule.

@@ -6,6 +6,7 @@
 //! do is a packet that shows it.
 
 mod alphabet;
+pub mod asserts;
 mod commit;
 mod ct;
 pub mod diagram;
@@ -15,6 +16,7 @@ mod guard;
 mod matching;
 mod names;
 mod passes;
+mod pieces;
 mod policy;
 mod possible;
 mod program;

@@ -68,7 +68,7 @@ fn miscompiled(attach: &Attach, program: &Program, mismatch: &Mismatch) -> Diagn
 }
 
 /// Where a rule of this block is written.
-fn rule_of(attach: &Attach, origin: Origin) -> Option<Span> {
+pub(super) fn rule_of(attach: &Attach, origin: Origin) -> Option<Span> {
     let info: &RuleInfo = match origin {
         Origin::Rule { ident, .. } => attach.rule(ident)?,
         Origin::Default => &attach.default,

@@ -34,6 +34,8 @@ pub enum Effect {
     Decide(Origin),
 }
 
+/// Replacements of [`World::which`], downwards.
+const WHICH: u32 = u32::MAX - 40;
 /// Number of the first leaf that is a [`Meaning`].
 const FIRST: Leaf = 3;
 
@@ -98,6 +100,15 @@ impl World {
             let mut outcome = outcome.clone();
             change(&mut outcome);
             intern(leaves, meanings, Meaning::Outcome(outcome))
+        })
+    }
+
+    /// Where the outcome is one of these. `id` (below 16) names the question: the same id must always mean the same.
+    pub fn which(&mut self, id: u32, node: Node, holds: &dyn Fn(&Outcome) -> bool) -> Result<Node, Full> {
+        let meanings = &self.meanings;
+        self.diagram.map(WHICH - id, node, &mut |leaf| {
+            let known = leaf.checked_sub(FIRST).and_then(|at| meanings.get(at as usize));
+            Leaf::from(matches!(known, Some(Meaning::Outcome(outcome)) if holds(outcome)))
         })
     }
 

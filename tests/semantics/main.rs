@@ -11,6 +11,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod asserts;
 mod diff;
 mod files;
 mod form;

@@ -100,7 +100,13 @@ pub fn sample() -> Policy {
         default: info(8),
         default_allow: false,
     };
-    Policy { attaches: vec![attach], nat_bits: NatBits::default(), nat_bits_used: true, translating: [1, 2].into() }
+    Policy {
+        attaches: vec![attach],
+        nat_bits: NatBits::default(),
+        nat_bits_used: true,
+        translating: [1, 2].into(),
+        asserts: Vec::new(),
+    }
 }
 
 /// The sample's packets, with what each means.

@@ -94,7 +94,7 @@ pub fn policy(rng: &mut Rng) -> Policy {
     let nats = attaches.iter().flat_map(|attach| &attach.rules).flat_map(|rule| &rule.actions.nat);
     let mut translating: std::collections::BTreeSet<u16> = nats.map(|(zone, _)| *zone).collect();
     translating.extend(ZONES.into_iter().filter(|_| rng.chance(15)));
-    Policy { attaches, nat_bits: NatBits::default(), nat_bits_used, translating }
+    Policy { attaches, nat_bits: NatBits::default(), nat_bits_used, translating, asserts: Vec::new() }
 }
 
 impl Maker<'_> {

@@ -54,7 +54,13 @@ fn policy(passes: &[u16], rules: Vec<Rule>) -> Policy {
         default: info(0),
         default_allow: false,
     };
-    Policy { attaches: vec![attach], nat_bits: NatBits::default(), nat_bits_used: false, translating: [].into() }
+    Policy {
+        attaches: vec![attach],
+        nat_bits: NatBits::default(),
+        nat_bits_used: false,
+        translating: [].into(),
+        asserts: Vec::new(),
+    }
 }
 
 fn tcp(port: u128) -> Packet {

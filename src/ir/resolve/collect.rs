@@ -47,7 +47,7 @@ pub fn collect<'a>(asts: &'a [Ast], map: &'a SourceMap, diags: &mut Diagnostics)
                 }
                 ItemKind::Rule(_) | ItemKind::Use(_) | ItemKind::Prefilter(_) => names.has_rules = true,
                 ItemKind::Error(_) => names.broken(item, map),
-                ItemKind::ReserveMark(_) | ItemKind::Default(_) => {}
+                ItemKind::ReserveMark(_) | ItemKind::Assert(_) | ItemKind::Default(_) => {}
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::source::Span;
 crate::declare_lints! {
     /// A statement where it cannot stand.
     pub MISPLACED_STATEMENT: Error = "misplaced-statement", "a statement where it cannot stand",
-        "Definitions, groups, policies, `include` and `reserve` stand at the top of a file; policies and groups hold rules.\n\nExample:\n\n    \
+        "Definitions, groups, policies, `include`, `reserve` and `assert` stand at the top of a file; policies and groups hold rules.\n\nExample:\n\n    \
          policy p on eth0 ingress {\n        net office = 10.0.0.0/24\n        default drop\n    }\n\nRemedy: move the statement.";
     /// A rule that comes after the last word.
     pub RULE_AFTER_DEFAULT: Error = "rule-after-default", "a rule after `default`",
@@ -195,6 +195,7 @@ fn misplaced(item: &Item, kind: &ItemKind, cx: &mut Cx<'_>) {
         ItemKind::Include(_) => ("`include`", "move it to the top of the file"),
         ItemKind::Define(_) => ("a definition", "move it out of the braces, to the top of the file"),
         ItemKind::ReserveMark(_) => ("`reserve`", "move it to the top of the file"),
+        ItemKind::Assert(_) => ("an assertion", "move it out of the braces, to the top of the file"),
         ItemKind::Group(_) => ("a group", "move it out of the braces, and `use` it here"),
         ItemKind::Policy(_) => ("a policy", "move it out of the braces"),
         ItemKind::Prefilter(_) => ("`prefilter`", "move it to the top of a policy"),

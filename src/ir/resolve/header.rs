@@ -167,7 +167,8 @@ fn policy_scope<'a>(item: &'a Item, policy: &'a PolicyBlock, cx: &mut Cx<'a>) ->
     scope
 }
 
-fn hook(span: Span, cx: &mut Cx<'_>) -> Hook {
+/// The hook that a word names.
+pub fn hook(span: Span, cx: &mut Cx<'_>) -> Hook {
     let text = cx.text(span);
     match text {
         "ingress" => return Hook::Ingress,

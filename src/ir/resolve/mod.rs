@@ -14,6 +14,7 @@ mod actions;
 mod address;
 mod alone;
 mod alts;
+mod asserts;
 mod bits;
 mod catalogue;
 mod checks;
@@ -52,6 +53,7 @@ use super::policy::{Hook, NatBits, Policy};
 use crate::diag::{Diagnostic, Diagnostics, Lint};
 use crate::parse::ast::Ast;
 use crate::source::{FileId, SourceMap, Span};
+pub use asserts::EMPTY_ASSERTION;
 
 /// What the command line adds to a file.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +93,7 @@ pub const LINTS: &[&[&Lint]] = &[
     actions::LINTS,
     alone::LINTS,
     address::LINTS,
+    asserts::LINTS,
     bits::LINTS,
     checks::LINTS,
     collect::LINTS,
@@ -203,6 +206,7 @@ pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Dia
     for scope in &unused {
         rule::attach(scope, &mut cx);
     }
+    let asserts = asserts::read(asts, &scopes, &attaches, &mut cx);
     unknown::report_unused(&mut cx);
-    Policy { attaches, nat_bits: cx.marks.bits, nat_bits_used: cx.marks.used, translating }
+    Policy { attaches, nat_bits: cx.marks.bits, nat_bits_used: cx.marks.used, translating, asserts }
 }

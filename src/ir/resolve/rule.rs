@@ -108,7 +108,7 @@ fn missing_default(scope: &Scope<'_>, allow: bool, cx: &mut Cx<'_>) {
 }
 
 /// Resolves one rule; `None` where it has a mistake.
-fn rule(written: &ast::Rule, info: RuleInfo, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> Option<Rule> {
+pub fn rule(written: &ast::Rule, info: RuleInfo, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> Option<Rule> {
     let mut draft = Draft::default();
     for part in &written.matches {
         matches::read(part, place, &mut draft, cx);

@@ -3,6 +3,7 @@
 //! The grammar says where it gave up; the words around that place say the rest. One finding per statement: the first
 //! mistake, and after it what [`further`] can tell without guessing. Each function here looks at one part of the language and gives `None` where it has nothing better to say.
 
+mod assertion;
 mod common;
 mod fault;
 mod foreign;
@@ -32,6 +33,9 @@ pub fn explain(entry: Rule, text: &str, at: At, error: &pest::error::Error<Rule>
     let tokens = Tokens::new(text, at.0, pos);
     let special = match entry {
         Rule::annotation => header::annotation(&tokens),
+        Rule::statement if tokens.all().first().is_some_and(|first| first.text == "assert") => {
+            Some(assertion::assertion(&tokens, text, at))
+        }
         _ if tokens.index() == 0 => Some(statement::unknown(&tokens)),
         Rule::policy_head => common::any(&tokens).or_else(|| header::policy(&tokens)),
         Rule::group_head | Rule::prefilter_head => common::any(&tokens).or_else(|| header::plain(&tokens)),

@@ -8,7 +8,7 @@ mod layout;
 mod rule;
 mod set;
 
-use super::ast::{Ast, Block, Comment, Define, DefineKind, Item, ItemKind, PolicyBlock, Trivia};
+use super::ast::{Assertion, Ast, Block, Comment, Define, DefineKind, Item, ItemKind, PolicyBlock, Trivia};
 use crate::source::{SourceMap, Span};
 use layout::{Line, Part, Statement};
 use set::Inner;
@@ -106,6 +106,11 @@ impl Printer<'_> {
             }
             ItemKind::Define(define) => statement.head = self.define(define, &mut inner),
             ItemKind::ReserveMark(value) => statement.head = self.words("reserve mark", *value),
+            ItemKind::Assert(assertion) => {
+                statement = rule::statement(self.map, "never allow", &assertion.rule.matches, &[], &mut inner);
+                let before = self.assertion(assertion, &mut inner);
+                statement.head.splice(0..0, before);
+            }
             ItemKind::Use(name) => statement.head = self.words("use", *name),
             ItemKind::Default(rule) => {
                 notes = &rule.annotations;
@@ -135,6 +140,17 @@ impl Printer<'_> {
         let kind = format!("{:1$}", kind_word(define.kind), self.kind_width);
         let mut head = vec![Part::Word(kind), Part::Word(self.text(define.name)), Part::word("=")];
         head.extend(set::parts(self.map, &define.value, inner));
+        head
+    }
+
+    /// What stands before `never allow`.
+    fn assertion(&self, assertion: &Assertion, inner: &mut Inner) -> Vec<Part> {
+        let mut head = vec![Part::word("assert"), Part::Word(format!("\"{}\"", self.map.text(assertion.name)))];
+        if let Some(devices) = &assertion.devices {
+            head.push(Part::word("on"));
+            head.extend(set::parts(self.map, devices, inner));
+        }
+        head.extend(assertion.hook.map(|hook| Part::Word(self.text(hook))));
         head
     }
 

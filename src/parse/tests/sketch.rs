@@ -40,6 +40,11 @@ impl Sketch<'_> {
                 let (name, devices) = (self.t(p.block.name), self.set(&p.devices));
                 format!("policy {name} on {devices} {} {zones:?}{}", self.t(p.hook), block(&p.block))
             }
+            ItemKind::Assert(a) => {
+                let devices = a.devices.as_ref().map(|set| format!(" on {}", self.set(set))).unwrap_or_default();
+                let hook = a.hook.map(|hook| format!(" {}", self.t(hook))).unwrap_or_default();
+                self.rule(&format!("assert <{}>{devices}{hook}", self.t(a.name)), &[], &a.rule.matches, &[])
+            }
             ItemKind::Use(name) => format!("use {}", self.t(*name)),
             ItemKind::Default(d) => {
                 let verdict = if d.allow { "default allow" } else { "default drop" };

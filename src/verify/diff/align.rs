@@ -24,6 +24,7 @@ impl Side {
             nat_bits: policy.nat_bits,
             nat_bits_used: policy.nat_bits_used,
             translating: policy.translating.clone(),
+            asserts: Vec::new(),
         };
         Self { policy, attach: Attach { devices: devices.to_vec(), ..attach.clone() } }
     }

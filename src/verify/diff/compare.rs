@@ -4,10 +4,10 @@ use super::align::{Aligned, Side};
 use super::classes::{Raw, piece, sort};
 use super::kind::Kind;
 use super::{Budget, Class, Fate, Origin, Outcome, Packets, RuleInfo};
-use crate::verify::diagram::{Diagram, Literal};
+use crate::verify::diagram::Literal;
 use crate::verify::names::Names;
+use crate::verify::pieces::in_pieces;
 use crate::verify::vars::Vars;
-use crate::verify::world::World;
 
 /// What was found in two blocks.
 pub struct Found {
@@ -78,28 +78,15 @@ fn pieces(
     most: usize,
 ) -> Result<Vec<Raw>, (usize, usize)> {
     let mut all: Vec<Raw> = Vec::new();
-    let mut open = vec![start];
-    let mut done = 0;
-    while let Some(assumed) = open.pop() {
-        let mut world = World::new(vars.clone(), false, Diagram::new(budget.nodes, assumed.clone()));
-        let Ok(found) = piece(&mut world, aligned, budget, most) else {
-            let level = world.split().filter(|_| done + open.len() + 2 <= budget.pieces);
-            let Some(level) = level else { return Err((done, open.len() + 1)) };
-            for value in [true, false] {
-                let mut assumed = assumed.clone();
-                assumed.push((level, value));
-                open.push(assumed);
-            }
-            continue;
-        };
-        done += 1;
-        for raw in found {
+    in_pieces(vars, start, budget, &mut |world| {
+        for raw in piece(world, aligned, budget, most)? {
             match all.iter_mut().find(|known| known.key == raw.key) {
                 // Its packets in this piece belong to it too: the words no longer say all.
                 Some(known) => known.packets = None,
                 None => all.push(raw),
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(all)
 }
