@@ -12,6 +12,10 @@ pub mod eth {
     pub const P_ARP: u16 = 0x0806;
     /// An 802.1Q VLAN tag.
     pub const P_8021Q: u16 = 0x8100;
+    /// A provider's tag (802.1ad).
+    pub const P_8021AD: u16 = 0x88a8;
+    /// A PPPoE session.
+    pub const P_PPP_SES: u16 = 0x8864;
     /// Lowest value that is an ethertype; below it is a length (`ETH_P_802_3_MIN`).
     pub const P_802_3_MIN: u16 = 0x0600;
     /// IPv6.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::abi::eth;
+use crate::abi::{ACTIONS_MAX, eth};
 use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::field::{Cond, Field, Key};
@@ -13,8 +13,9 @@ use crate::optimize::notes::{Count, Notes, Tally};
 use crate::optimize::price::Scale;
 use crate::optimize::prios::{Placed, prios};
 use crate::optimize::{DEPTH_MAX, dead, masks};
+use crate::source::Span;
 
-use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program, Role};
+use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program, Role, RuleRef};
 
 declare_lints! {
     /// More gotos on one way than the kernel makes.
@@ -25,6 +26,11 @@ declare_lints! {
     pub TOO_LARGE: Error = "too-large", "the policy becomes more chains, prios or filters than the kernel can number",
         "A chain has at most 65,535 prios and a policy at most 65,535 chains here. A prio is needed wherever rules of \
          different shape overlap: put rules of one shape together, and use sets instead of many alternating rules.";
+    /// More actions than a filter can have.
+    pub TOO_MANY_ACTIONS: Error = "too-many-actions", "a rule with more actions than the kernel runs",
+        "The kernel runs at most 32 actions of a filter and ignores all others without a word, the verdict at the end too. Copies, \
+         commits, a limit, `clear` and the verdict are one each.\n\nExample: `drop tcp` with 32 `mirror to`.\n\n\
+         Remedy: put some of them on a `continue` rule of its own before this one.";
     /// More filters than the limit.
     pub TOO_MANY_FILTERS: Error = "too-many-filters", "the policy becomes more filters than allowed",
         "A filter compares each field with one value, so a rule needs one for each value of its sets, and for the combinations of sets that cannot be asked one \
@@ -61,7 +67,8 @@ pub fn noted(
     filters_max: u64,
     diags: &mut Diagnostics,
 ) -> (Program, Notes) {
-    if let Some(finding) = too_many_filters(&graph, policy, filters_max) {
+    let too_many = too_many_filters(&graph, policy, filters_max);
+    if let Some(finding) = too_many.or_else(|| too_many_actions(&graph, policy)) {
         diags.push(finding);
         return (Program { attaches: Vec::new(), rules: graph.rules, digest: 0 }, graph.notes);
     }
@@ -103,14 +110,32 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
     }
     let rules = graph.rules.iter().zip(by_rule).filter(|(rule, _)| rule.role == Role::Rule);
     let (most, count) = rules.max_by_key(|(_, count)| *count)?;
-    let mut own = policy.attaches.iter().filter(|attach| attach.name == most.policy);
-    let span = own.find_map(|attach| attach.rule(most.ident))?.span;
+    let span = span_of(most, policy)?;
     let message =
         format!("the policy becomes {all} filters, {count} of them for this rule; {filters_max} is the limit");
     Some(
         Diagnostic::new(&TOO_MANY_FILTERS, span, message)
             .help("write prefixes and ranges that cover more, or allow more with `--max-filters`"),
     )
+}
+
+/// An error for the first rule that needs more actions than the kernel runs: it would ignore the last ones, and so the verdict.
+fn too_many_actions(graph: &Graph, policy: &Policy) -> Option<Diagnostic> {
+    let tables = graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id));
+    let tails = tables.flat_map(|table| table.lines.iter().map(|line| &line.tail).chain([&table.otherwise]));
+    let entries = graph.hooks.iter().flat_map(|hook| hook.entries.iter().map(|(_, tail)| tail));
+    let needs = |tail: &Tail| actions(tail, &HashMap::new()).len();
+    let tail = tails.chain(entries).find(|tail| needs(tail) > usize::from(ACTIONS_MAX))?;
+    let span = span_of(graph.rules.get(tail.rule)?, policy).or_else(|| policy.attaches.first().map(|it| it.span))?;
+    let message = format!("this becomes {} actions, and the kernel runs {ACTIONS_MAX} of a filter", needs(tail));
+    let help = "put some of them on a `continue` rule of its own before this one";
+    Some(Diagnostic::new(&TOO_MANY_ACTIONS, span, message).help(help))
+}
+
+/// Where the rule is written; `None` for what the compiler adds.
+fn span_of(rule: &RuleRef, policy: &Policy) -> Option<Span> {
+    let mut own = policy.attaches.iter().filter(|attach| attach.name == rule.policy);
+    own.find_map(|attach| attach.rule(rule.ident)).map(|info| info.span)
 }
 
 fn attached(

@@ -73,16 +73,22 @@ impl Canonical {
         }
     }
 
-    /// The kernel matches a tag's own ethertype, but dumps the one behind the tag in its place, or nothing. (The message's
-    /// protocol still says which tag it is.)
+    /// The kernel matches the ethertype of a tag and of a PPPoE session by keys of their own, and dumps the one behind it in its
+    /// place, or nothing (`fl_set_key`, `fl_set_key_pppoe`). (The message's protocol still says which it is.)
     fn unwrap_tag(&mut self) {
-        if self.keys.get(&flower::KEY_ETH_TYPE).is_none_or(|value| *value != eth::P_8021Q.to_be_bytes()) {
-            return;
-        }
-        match self.keys.get(&flower::KEY_VLAN_ETH_TYPE).cloned() {
-            Some(inner) => self.keys.insert(flower::KEY_ETH_TYPE, inner),
-            None => self.keys.remove(&flower::KEY_ETH_TYPE),
+        let wraps = |value: &Vec<u8>, kinds: &[u16]| kinds.iter().any(|kind| *value == kind.to_be_bytes());
+        let inner = match self.keys.get(&flower::KEY_ETH_TYPE) {
+            Some(outer) if wraps(outer, &[eth::P_8021Q]) => self.keys.get(&flower::KEY_VLAN_ETH_TYPE).cloned(),
+            Some(outer) if wraps(outer, &[eth::P_8021AD, eth::P_PPP_SES]) => None,
+            _ => return,
         };
+        if inner.as_ref().is_some_and(|inner| wraps(inner, &[eth::P_PPP_SES])) {
+            self.keys.remove(&flower::KEY_VLAN_ETH_TYPE);
+        }
+        match inner.filter(|inner| !wraps(inner, &[eth::P_8021AD, eth::P_PPP_SES])) {
+            Some(inner) => _ = self.keys.insert(flower::KEY_ETH_TYPE, inner),
+            None => _ = self.keys.remove(&flower::KEY_ETH_TYPE),
+        }
     }
 
     /// The payload of `TCA_OPTIONS` that makes this filter again in a prio of this protocol.
