@@ -31,7 +31,7 @@ fn every_family_compiles_and_has_a_line_for_each_rule_in_every_form() {
         let files = BTreeMap::from([("p.pol".to_owned(), set.policy().into_bytes())]);
         let compiled = pipeline::compile("p.pol", &files, &Options::default()).unwrap();
         assert!(!compiled.diags.has_errors(), "{}", family.name());
-        let unreached = compiled.diags.iter().filter(|found| found.lint.name == "never-matches").count();
+        let unreached = compiled.diags.list().iter().filter(|found| found.lint.name == "never-matches").count();
         let program = compiled.program.unwrap();
         let rules: BTreeSet<usize> =
             program.attaches[0].chains.iter().flat_map(|c| &c.filters).map(|f| f.rule).collect();
