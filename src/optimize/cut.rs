@@ -49,13 +49,12 @@ struct Cut {
 }
 
 /// Puts the table into the graph, cut where that pays. `dispatch` is the origin of filters that only lead on.
-pub fn cut(graph: &mut Graph, table: Table, dispatch: usize, scale: Scale) -> TableId {
-    let count = |graph: &Graph| graph.len();
-    let before = count(graph);
-    let masks = Weights::of(&table.lines, &table, scale).cost(0..table.lines.len(), scale);
+pub fn cut(graph: &mut Graph, table: &Table, dispatch: usize, scale: Scale) -> TableId {
+    let before = graph.len();
+    let masks = Weights::of(&table.lines, table, scale).cost(0..table.lines.len(), scale);
     let (lines, title) = (table.lines.clone(), table.title.clone());
-    let id = build(graph, &table, lines, LEVELS, dispatch, scale);
-    let chains = count(graph) - before;
+    let id = build(graph, table, lines, LEVELS, dispatch, scale);
+    let chains = graph.len() - before;
     if chains > 1 {
         let text =
             format!("{} filters in one chain -> {chains} chains: each holds what can match there", masks.filters);
