@@ -42,20 +42,19 @@ struct Cost {
 /// A way to cut.
 struct Cut {
     field: Field,
-    mask: u128,
+    bits: Bits,
     /// For each value the lines that ask for it, and those that do not care.
     values: BTreeMap<u128, Vec<usize>>,
     cost: Cost,
 }
 
 /// Puts the table into the graph, cut where that pays. `dispatch` is the origin of filters that only lead on.
-pub fn cut(graph: &mut Graph, table: Table, dispatch: usize, scale: Scale) -> TableId {
-    let count = |graph: &Graph| graph.len();
-    let before = count(graph);
-    let masks = Weights::of(&table.lines, &table, scale).cost(0..table.lines.len(), scale);
+pub fn cut(graph: &mut Graph, table: &Table, dispatch: usize, scale: Scale) -> TableId {
+    let before = graph.len();
+    let masks = Weights::of(&table.lines, table, scale).cost(0..table.lines.len(), scale);
     let (lines, title) = (table.lines.clone(), table.title.clone());
-    let id = build(graph, &table, lines, LEVELS, dispatch, scale);
-    let chains = count(graph) - before;
+    let id = build(graph, table, lines, LEVELS, dispatch, scale);
+    let chains = graph.len() - before;
     if chains > 1 {
         let text =
             format!("{} filters in one chain -> {chains} chains: each holds what can match there", masks.filters);
@@ -67,7 +66,8 @@ pub fn cut(graph: &mut Graph, table: Table, dispatch: usize, scale: Scale) -> Ta
 fn build(graph: &mut Graph, table: &Table, lines: Vec<Line>, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let of = |lines, otherwise| Table { frame: table.frame, title: table.title.clone(), lines, otherwise };
     let cut = if levels == 0 { None } else { best(&lines, table, scale) };
-    let Some(Cut { field, mask, values, .. }) = cut else { return graph.table(of(lines, table.otherwise.clone())) };
+    let Some(Cut { field, bits, values, .. }) = cut else { return graph.table(of(lines, table.otherwise.clone())) };
+    let mask = bits.mask();
     let goto = |id| Tail { steps: Vec::new(), end: End::Goto(id), rule: dispatch };
     let mut ways: Vec<Line> = Vec::new();
     let mut place: HashMap<TableId, usize> = HashMap::new();
@@ -82,7 +82,7 @@ fn build(graph: &mut Graph, table: &Table, lines: Vec<Line>, levels: usize, disp
             conds.push(Cond::Bits { value, mask });
         }
     }
-    let rest: Vec<Line> = lines.into_iter().filter(|line| asked(line, field).is_none()).collect();
+    let rest: Vec<Line> = lines.into_iter().filter(|line| bits.leaves_open(line, field)).collect();
     let otherwise = if rest.is_empty() {
         table.otherwise.clone()
     } else {
@@ -126,17 +126,42 @@ fn best(lines: &[Line], table: &Table, scale: Scale) -> Option<Cut> {
     (cheapest.cost.packet <= scale.worth(flat.packet)).then_some(cheapest)
 }
 
-/// The bits, so many, from the first one on that lines differ in.
-fn bits(lines: &[Line], field: Field, width: u32) -> Option<u128> {
-    let mut conds = lines.iter().filter_map(|line| asked(line, field)).flatten();
-    let Some(Cond::Bits { value: first, mask: known }) = conds.next().copied() else { return None };
-    let differ = conds.fold(0, |differ, cond| match cond {
-        Cond::Bits { value, mask } => differ | ((value ^ first) & mask & known),
-        Cond::Range { .. } => differ,
-    });
-    let top = differ.checked_ilog2()?;
-    let low = (top + 1).saturating_sub(width);
-    Some((low..=top).fold(0, |mask, bit| mask | 1u128 << bit))
+/// The bits of an address that a list is cut by. `tc` writes no mask of an address but a prefix, so those above count too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bits {
+    /// So many bits, from the first one on that lines differ in.
+    window: u128,
+    /// Those above, and what all lines that ask for them want there.
+    above: u128,
+    common: u128,
+}
+
+impl Bits {
+    fn of(lines: &[Line], field: Field, width: u32) -> Option<Self> {
+        let conds = || lines.iter().filter_map(|line| asked(line, field)).flatten();
+        let (mut ones, mut zeros) = (0, 0);
+        for cond in conds() {
+            let Cond::Bits { value, mask } = *cond else { return None };
+            ones |= value;
+            zeros |= mask & !value;
+        }
+        let top = (ones & zeros).checked_ilog2()?;
+        let low = (top + 1).saturating_sub(width);
+        let window = (low..=top).fold(0, |mask, bit| mask | 1u128 << bit);
+        let full = field.row().full_mask();
+        let above = full & !(window | ((1u128 << low) - 1));
+        Some(Self { window, above, common: ones & above })
+    }
+
+    const fn mask(self) -> u128 {
+        self.window | self.above
+    }
+
+    /// Whether the line can match where none of the values is that lines ask for.
+    fn leaves_open(self, line: &Line, field: Field) -> bool {
+        let wide = |cond: &Cond| cond.mask().is_none_or(|mask| mask & self.above != self.above);
+        asked(line, field).is_none_or(|conds| conds.iter().any(wide))
+    }
 }
 
 /// The masks of each line, with its filters under each.
@@ -184,18 +209,21 @@ impl Weights {
 
     /// The cut by so many bits of this field; `None` where it would take more filters than that, or where there is nothing to cut.
     fn weigh(&self, lines: &[Line], field: Field, width: u32, most: u64, scale: Scale) -> Option<Cut> {
-        let mask = bits(lines, field, width)?;
+        let bits = Bits::of(lines, field, width)?;
         let mut values: BTreeMap<u128, Vec<usize>> = BTreeMap::new();
-        let mut free = Vec::new();
+        let (mut free, mut rest) = (Vec::new(), Vec::new());
         for (row, line) in lines.iter().enumerate() {
+            if bits.leaves_open(line, field) {
+                rest.push(row);
+            }
             let Some(conds) = asked(line, field) else {
                 free.push(row);
                 continue;
             };
             for cond in conds {
                 let Cond::Bits { value, mask: own } = *cond else { return None };
-                for open in values_within(mask & !own) {
-                    let rows = values.entry(value & mask | open).or_default();
+                for open in values_within(bits.window & !own) {
+                    let rows = values.entry(bits.common | (value & bits.window) | open).or_default();
                     if rows.last() != Some(&row) {
                         rows.push(row);
                     }
@@ -207,13 +235,12 @@ impl Weights {
         }
         // A line is as likely as another to be the one that a packet meets.
         let (mut filters, mut packet, mut weight) = (0u64, 0u64, 0u64);
-        let rest = self.cost(free.iter().copied(), scale);
         let mut take = |cost: Cost, own: usize| {
             filters = filters.saturating_add(cost.filters).saturating_add(scale.chain + 1);
             packet = packet.saturating_add(cost.packet.saturating_mul(own as u64));
             weight += own as u64;
         };
-        take(rest, free.len());
+        take(self.cost(rest.iter().copied(), scale), rest.len());
         for rows in values.values_mut() {
             let own = rows.len();
             rows.extend_from_slice(&free);
@@ -221,6 +248,26 @@ impl Weights {
             take(self.cost(rows.iter().copied(), scale), own);
         }
         let packet = packet / weight.max(1) + scale.visit + scale.goto;
-        (filters <= most).then_some(Cut { field, mask, values, cost: Cost { filters, packet } })
+        (filters <= most).then_some(Cut { field, bits, values, cost: Cost { filters, packet } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::value::ones;
+
+    fn line(value: u128, length: u8) -> Line {
+        let mask = ones(32) & !ones(32 - length);
+        let tail = Tail { steps: Vec::new(), end: End::Pass, rule: 0 };
+        Line { ether: None, sets: vec![(Field::Ipv4Src, vec![Cond::Bits { value, mask }])], tail }
+    }
+
+    #[test]
+    fn a_list_is_cut_by_a_prefix_below_what_its_lines_have_in_common() {
+        let lines = [line(0x0a00_0000, 16), line(0x0a40_0000, 24), line(0x0a80_0000, 16), line(0, 4)];
+        let bits = Bits::of(&lines, Field::Ipv4Src, 2).unwrap();
+        assert_eq!(bits, Bits { window: 0x00c0_0000, above: 0xff00_0000, common: 0x0a00_0000 });
+        assert_eq!(lines.each_ref().map(|line| bits.leaves_open(line, Field::Ipv4Src)), [false, false, false, true]);
     }
 }

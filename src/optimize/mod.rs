@@ -30,7 +30,7 @@ pub fn run(graph: Graph, scale: Scale) -> Graph {
     for levels in LEVELS {
         let new = graph.rebuilt(|graph, hook, table| factor::factor(graph, table, levels, hook.dispatch, scale));
         if short(&new) {
-            let cut = new.rebuilt(|graph, hook, table| cut::cut(graph, table, hook.dispatch, scale));
+            let cut = new.rebuilt(|graph, hook, table| cut::cut(graph, &table, hook.dispatch, scale));
             let any = cut.notes.list.len() > new.notes.list.len();
             return Some(cut).filter(|cut| any && short(cut)).unwrap_or(new);
         }
