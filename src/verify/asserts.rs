@@ -173,7 +173,7 @@ fn finding(assertion: &Assertion, attach: &Attach, answer: &Answer) -> Option<Di
         let what = if outcome.rule == Origin::Default { "the default" } else { "this rule" };
         finding = finding.because(span, format!("{what} {word} it"));
     }
-    finding = finding.note(format!("packet: {}", show::packet(packet, attach.hook)));
+    finding = finding.note(format!("packet: {}", show::packet(packet, &attach.devices, attach.hook)));
     let rules = assertion.rules.iter().map(|(_, rule)| rule);
     if attach.tracked() && rules.clone().any(|rule| rule.states == StateSet::of(&[State::New, State::Untracked])) {
         finding =

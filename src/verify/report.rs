@@ -56,7 +56,7 @@ fn miscompiled(attach: &Attach, program: &Program, mismatch: &Mismatch) -> Diagn
     } else {
         Diagnostic::new(&MISCOMPILED, attach.span, "the filters of this policy would not do what it says")
     };
-    found = found.note(format!("packet: {}", show::packet(&mismatch.packet, attach.hook)));
+    found = found.note(format!("packet: {}", show::packet(&mismatch.packet, &attach.devices, attach.hook)));
     found =
         found.note(format!("the policy says: {}{}", show::outcome(&mismatch.meant), decided(&mismatch.meant, program)));
     let by = mismatch.done.as_ref().map(|done| decided(done, program)).unwrap_or_default();

@@ -10,9 +10,9 @@ use crate::ir::outcome::{Committed, Fate, Outcome, Translation};
 use crate::ir::packet::{CtView, Fragment, Packet};
 use crate::ir::policy::{Hook, NatSide, Out, State};
 
-/// A packet on one line, written like a rule: `tcp 198.51.100.7:40000 > 192.0.2.10:80 on eth0 ingress, new in zone 1`.
+/// A packet on one line, written like a rule: `tcp 198.51.100.7:40000 > 192.0.2.10:80 on eth0 ingress, new in zone 1`; `devices` are those where it is seen.
 #[must_use]
-pub fn packet(packet: &Packet, hook: Hook) -> String {
+pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
     let get = |field: Field| packet.fields.get(&field).copied();
     let proto = get(Field::IpProto).and_then(|value| u8::try_from(value).ok());
     let mut text = match (packet.ethertype, proto) {
@@ -41,7 +41,10 @@ pub fn packet(packet: &Packet, hook: Hook) -> String {
     if let Some(kind) = get(Field::IcmpType) {
         let _ = write!(text, " type {kind} code {}", get(Field::IcmpCode).unwrap_or_default());
     }
-    let _ = write!(text, " on {} {}", packet.device, hook.word());
+    match devices.first().filter(|_| !devices.contains(&packet.device)) {
+        Some(device) => _ = write!(text, " on {device} {} (arrived by {})", hook.word(), packet.device),
+        None => _ = write!(text, " on {} {}", packet.device, hook.word()),
+    }
     if let Some(id) = packet.vlan {
         let _ = write!(text, " vlan {id}");
     }

@@ -122,6 +122,9 @@ fn headers() {
     reads("policy policy on eth0.7 sideways {}", "policy policy on eth0.7 sideways []");
     reads("group out {}\ngroup drop { }", "group out\ngroup drop");
     reads("reserve mark 0xc0000000", "reserve 0xc0000000");
+    reads("assert \"a b\" never allow new tcp", "assert <a b> [words new] [words tcp]");
+    reads("assert \"\" on { a, b } ingress never allow", "assert <> on {a b} ingress");
+    reads("assert \"x\" on not a never allow ip", "assert <x> on !a [words ip]");
 }
 
 #[test]

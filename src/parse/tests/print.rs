@@ -141,6 +141,14 @@ fn headers_keep_their_words() {
     assert!(text.ends_with("} egress {\n    drop\n}  # why\n"), "{text}");
 }
 
+#[test]
+fn assertions_keep_their_words() {
+    prints(
+        "assert   \"a  b\" on {a,b}  ingress never  allow   to not x tcp  # why",
+        "assert \"a  b\" on { a, b } ingress never allow tcp to not x  # why\n",
+    );
+}
+
 /// All `.pol` files under a folder.
 fn policies(folder: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

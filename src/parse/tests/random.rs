@@ -30,7 +30,7 @@ fn survives(text: &str) {
 fn token() -> impl Strategy<Value = String> {
     let words: Vec<&str> = "allow drop continue use default policy group prefilter include interface zone net port \
         service reserve from to in not mac mark label tcp udp icmp icmp6 established new snat dnat set commit force \
-        clear redirect mirror limit burst helper type code flags proto ethertype dscp ttl vlan fragment on then \
+        clear redirect mirror limit burst helper assert never type code flags proto ethertype dscp ttl vlan fragment on then \
         ingress stateless file masquerade nat any web 10.0.0.0/8 80 0x1/0xff 2001:db8::/48 syn,fin/syn = , , , { } { } ; \" \
         \"x\" @ @id # ! ( é \u{a0} \u{1b} \\ $"
         .split(' ')
@@ -202,11 +202,14 @@ proptest! {
         rules in proptest::collection::vec(rule(), 0..6),
         nets in proptest::collection::vec(set(), 0..3),
         devices in set(),
+        asserted in proptest::collection::vec(matching(), 0..6),
+        place in proptest::sample::select(vec!["", "on eth0 ", "on { a, b } ingress "]),
     ) {
         let nets: Vec<_> = nets.iter().map(|set| format!("net n={set} # net\n")).collect();
         let nets = nets.concat();
         let rules = rules.concat();
-        stays(&format!("{nets}{rules}\npolicy in on {devices} egress zone a then b {{ # body\n{rules}\n # tail\n}} # end\n"));
+        let asserted = format!("assert \"a # b\" {place} never allow {} # why\n", asserted.join(" "));
+        stays(&format!("{nets}{asserted}{rules}\npolicy in on {devices} egress zone a then b {{ # body\n{rules}\n # tail\n}} # end\n"));
     }
 }
 

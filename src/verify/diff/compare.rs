@@ -63,6 +63,7 @@ fn class(raw: Raw, aligned: &Aligned) -> Class {
         kind: raw.key.0,
         packets,
         example: raw.example,
+        devices: aligned.new.attach.devices.clone(),
         hook: aligned.new.attach.hook,
         old: fate(&aligned.old, raw.old),
         new: fate(&aligned.new, raw.new),

@@ -75,7 +75,7 @@ pub fn json(diff: &Diff, old: Text<'_>, new: Text<'_>) -> serde_json::Result<Str
         policy: class.block,
         packets: &class.packets.text,
         exact: class.packets.exact,
-        example: show::packet(&class.example, class.hook),
+        example: show::packet(&class.example, &class.devices, class.hook),
         old: fate(class, &class.old, before.as_ref(), old.map),
         new: fate(class, &class.new, after.as_ref(), new.map),
     });

@@ -60,6 +60,8 @@ pub struct Class {
     /// One of them.
     pub example: Packet,
     /// Where that is seen.
+    pub devices: Vec<String>,
+    /// And at which side of them.
     pub hook: Hook,
     /// What became of the example.
     pub old: Fate,

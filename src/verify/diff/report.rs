@@ -109,7 +109,7 @@ fn write_class(out: &mut String, class: &Class, old: &SourceMap, new: &SourceMap
         (text, false) => format!("some of: {text}"),
     };
     writeln!(out, "  {}: {packets}", class.kind.word())?;
-    writeln!(out, "    e.g. {}", show::packet(&class.example, class.hook))?;
+    writeln!(out, "    e.g. {}", show::packet(&class.example, &class.devices, class.hook))?;
     for (word, fate, map) in [("old", &class.old, old), ("new", &class.new, new)] {
         write!(out, "    {word}: {}", happens(fate, class.kind, map))?;
         match &fate.rule {
