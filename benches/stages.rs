@@ -23,7 +23,7 @@ use ctpolicy::emit::tc;
 use ctpolicy::ir::lower::lower;
 use ctpolicy::ir::resolve::{Options, resolve};
 use ctpolicy::optimize::{self, price::Scale};
-use ctpolicy::parse::load;
+use ctpolicy::parse::{DiskFiles, Files, load};
 use ctpolicy::source::SourceMap;
 use ctpolicy::verify::{Budget, prove};
 use families::{Family, SEED};
@@ -37,7 +37,7 @@ fn main() -> Result<(), Failure> {
     let mut chosen: Vec<Family> = words.iter().filter_map(|word| Family::named(word)).collect();
     let files: Vec<&String> = words.iter().filter(|word| word.contains('.')).collect();
     for path in &files {
-        measure(path, std::fs::read(path)?, &mut out)?;
+        measure(path, path, &DiskFiles, &mut out)?;
     }
     if sizes.is_empty() {
         sizes = vec![10_000];
@@ -48,15 +48,15 @@ fn main() -> Result<(), Failure> {
     for family in chosen {
         for size in &sizes {
             let text = family.generate(*size, SEED).policy();
-            measure(&format!("{} {size}", family.name()), text.into_bytes(), &mut out)?;
+            let files = BTreeMap::from([("x.pol".to_owned(), text.into_bytes())]);
+            measure(&format!("{} {size}", family.name()), "x.pol", &files, &mut out)?;
         }
     }
     Ok(())
 }
 
-fn measure(name: &str, text: Vec<u8>, out: &mut dyn Write) -> Result<(), Failure> {
-    writeln!(out, "{name}: {:.1} MB of text", text.len() as f64 / 1e6)?;
-    let files = BTreeMap::from([("x.pol".to_owned(), text)]);
+fn measure(name: &str, path: &str, files: &dyn Files, out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(out, "{name}")?;
     let (mut map, mut diags) = (SourceMap::default(), Diagnostics::default());
     let mut last = (Instant::now(), processor());
     let mut done = |stage: &str, said: &str| -> io::Result<()> {
@@ -66,8 +66,8 @@ fn measure(name: &str, text: Vec<u8>, out: &mut dyn Write) -> Result<(), Failure
         last = (Instant::now(), processor());
         Ok(())
     };
-    let asts = load("x.pol", &files, &mut map, &mut diags)?;
-    done("read", "")?;
+    let asts = load(path, files, &mut map, &mut diags)?;
+    done("read", &format!("{:.1} MB", map.files().iter().map(|file| file.text.len()).sum::<usize>() as f64 / 1e6))?;
     let policy = resolve(&asts, &map, &Options::default(), &mut diags);
     done("resolve", "")?;
     drop(asts);
