@@ -77,6 +77,8 @@ fn stages(
         return Ok(None);
     }
     asserts::check(&policy, proving.map_or_else(Budget::default, |proving| proving.budget), &mut run.diags);
+    // A tree of many rules is large, and nothing asks it any more.
+    drop(asts);
     let graph = optimize::run(lower(&policy, &run.map), Scale::default());
     let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
     let (program, notes) = noted(graph, &policy, Scale::default(), most, &mut run.diags);

@@ -1,6 +1,7 @@
 //! Graph -> Program: chains numbered, products multiplied out, prios and handles allotted.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::abi::{ACTIONS_MAX, eth};
 use crate::declare_lints;
@@ -70,7 +71,7 @@ pub fn noted(
     let too_many = too_many_filters(&graph, policy, filters_max);
     if let Some(finding) = too_many.or_else(|| too_many_actions(&graph, policy)) {
         diags.push(finding);
-        return (Program { attaches: Vec::new(), rules: graph.rules, digest: 0 }, graph.notes);
+        return (Program { attaches: Vec::new(), rules: Rc::unwrap_or_clone(graph.rules), digest: 0 }, graph.notes);
     }
     let mut tally = Tally::default();
     let mut attaches = Vec::with_capacity(graph.hooks.len());
@@ -90,7 +91,7 @@ pub fn noted(
     let digest = fnv(&(&attaches, identities));
     let mut notes = graph.notes;
     tally.add(&mut notes, &graph.rules);
-    (Program { attaches, rules: graph.rules, digest }, notes)
+    (Program { attaches, rules: Rc::unwrap_or_clone(graph.rules), digest }, notes)
 }
 
 /// An error that names the rule with the most filters, where all of them are too many. Counted before they are made.

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
@@ -156,8 +157,8 @@ pub struct Graph {
     known: HashMap<u64, Vec<TableId>>,
     /// One per policy.
     pub hooks: Vec<HookGraph>,
-    /// Where lines come from.
-    pub rules: Vec<RuleRef>,
+    /// Where lines come from. Shared: a pass that makes a new graph does not copy what may be very many.
+    pub rules: Rc<Vec<RuleRef>>,
     /// What the passes did.
     pub notes: Notes,
 }

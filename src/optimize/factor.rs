@@ -57,7 +57,8 @@ pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, s
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
     let flat = lines.flat_price(&items);
-    if flat.weight(scale) <= scale.small {
+    // One lookup, and a filter for each line: nothing is cheaper.
+    if flat.weight(scale) <= scale.small || (flat.visits <= 1 && flat.filters <= items.len() as u64) {
         return graph.table(table);
     }
     let (built, fields) = (HashMap::new(), BTreeSet::new());

@@ -19,6 +19,8 @@ mod list;
 mod passes;
 mod settle;
 
+use std::rc::Rc;
+
 use crate::abi::{eth, ipproto};
 use crate::emit::program::{Role, RuleRef};
 use crate::field::{Cond, Field};
@@ -97,11 +99,12 @@ impl<'a> Lowering<'a> {
     fn new(policy: &'a Policy, attach: &'a Attach, map: &SourceMap, graph: &'a mut Graph, budgets: &mut u32) -> Self {
         let first_rule = graph.rules.len();
         let rules = || attach.all_rules();
-        graph.rules.extend(rules().map(|rule| rule_ref(&rule.info, Role::Rule, map)));
-        let default_rule = graph.rules.len();
-        graph.rules.push(rule_ref(&attach.default, Role::Default, map));
+        let origins = Rc::make_mut(&mut graph.rules);
+        origins.extend(rules().map(|rule| rule_ref(&rule.info, Role::Rule, map)));
+        let default_rule = origins.len();
+        origins.push(rule_ref(&attach.default, Role::Default, map));
         let mut added = |role, text: &str| {
-            graph.rules.push(RuleRef {
+            origins.push(RuleRef {
                 policy: attach.name.clone(),
                 position: 0,
                 text: text.to_owned(),
@@ -111,7 +114,7 @@ impl<'a> Lowering<'a> {
                 meaning: 0,
                 place: String::new(),
             });
-            graph.rules.len() - 1
+            origins.len() - 1
         };
         let implicit_rule = added(Role::Implicit, "allow arp and neighbour discovery (implicit)");
         let dispatch_rule = added(Role::Dispatch, "conntrack and branches");
