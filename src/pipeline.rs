@@ -74,6 +74,8 @@ fn stages(
     if run.diags.has_errors() {
         return Ok(None);
     }
+    // A tree of many rules is large, and nothing asks it any more.
+    drop(asts);
     let graph = optimize::run(lower(&policy, &run.map), Scale::default());
     let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
     let program = linearize(graph, &policy, Scale::default(), most, &mut run.diags);

@@ -51,7 +51,9 @@ struct Split {
 pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
-    if lines.flat_price(&items).weight(scale) <= scale.small {
+    let flat = lines.flat_price(&items);
+    // One lookup, and a filter for each line: nothing is cheaper.
+    if flat.weight(scale) <= scale.small || (flat.visits <= 1 && flat.filters <= items.len() as u64) {
         return graph.table(table);
     }
     let mut factoring = Factoring { graph, lines, dispatch, built: HashMap::new() };

@@ -20,12 +20,14 @@ const LEVELS: [usize; 5] = [8, 6, 4, 2, 1];
 
 /// The same graph, cheaper.
 #[must_use]
-pub fn run(graph: Graph, scale: Scale) -> Graph {
-    for levels in LEVELS {
+pub fn run(mut graph: Graph, scale: Scale) -> Graph {
+    // Not copied with each try: they may be very many.
+    let rules = std::mem::take(&mut graph.rules);
+    let factored = LEVELS.into_iter().find_map(|levels| {
         let new = graph.rebuilt(|graph, hook, table| factor::factor(graph, table, levels, hook.dispatch, scale));
-        if new.hooks.iter().all(|hook| new.depth(hook) <= DEPTH_MAX) {
-            return new;
-        }
-    }
+        new.hooks.iter().all(|hook| new.depth(hook) <= DEPTH_MAX).then_some(new)
+    });
+    let mut graph = factored.unwrap_or(graph);
+    graph.rules = rules;
     graph
 }

@@ -6,7 +6,7 @@ use super::{CACHE, Diagram, EMPTY, Full, Inner, Known, Node};
 
 impl Diagram {
     pub(super) fn store(&mut self, inner: Inner, open: bool) -> Result<Node, Full> {
-        let mut place = self.place([inner.level, inner.low, inner.high]);
+        let mut place = node_place(inner) & (self.table.len() - 1);
         loop {
             let number = self.table[place];
             if number == EMPTY {
@@ -36,7 +36,7 @@ impl Diagram {
         let size = self.table.len() * 2;
         self.table = vec![EMPTY; size];
         for (number, inner) in (0u32..).zip(&self.nodes) {
-            let mut place = hash([inner.level, inner.low, inner.high]) & (size - 1);
+            let mut place = node_place(*inner) & (size - 1);
             while self.table[place] != EMPTY {
                 place = (place + 1) & (size - 1);
             }
@@ -51,10 +51,6 @@ impl Diagram {
         }
     }
 
-    fn place(&self, words: [u32; 3]) -> usize {
-        hash(words) & (self.table.len() - 1)
-    }
-
     pub(super) fn known(&self, operands: [u32; 3]) -> Option<Node> {
         let known = &self.cache[hash(operands) & (self.cache.len() - 1)];
         (known.operands == operands).then_some(Node(known.result))
@@ -64,6 +60,13 @@ impl Diagram {
         let place = hash(operands) & (self.cache.len() - 1);
         self.cache[place] = Known { operands, result: result.0 };
     }
+}
+
+/// Where a node stands in the table. Most nodes are made in chains, each right above the one made before it: their numbers
+/// count up, so sixteen in a row share a line of the processor's cache, and only one of them waits for memory.
+fn node_place(inner: Inner) -> usize {
+    let within = (inner.low.wrapping_add(inner.high) & 15) as usize;
+    hash([inner.low >> 4, inner.high >> 4, 0]) & !15 | within
 }
 
 /// Mixes three words: multiplication by odd constants (from the digits of the golden ratio and of pi), high bits folded down.
