@@ -7,13 +7,15 @@
 //! rules: `naive` (a prio for each rule) and `runs` (a prio for each run of neighbours with one mask); `masks` is what no
 //! order of the rules goes below. `worst` is the dearest packet that can be (a bound), `mean` is over packets drawn at the edges
 //! of the rules, each walked to its end. Every packet's verdict is compared with the first rule that matches it: a
-//! difference ends the bench. Rules of f3 are sets of 20 x 20 x 5, so it has a tenth of them.
+//! difference ends the bench. `hardware` says whether it fits a NIC's chains, prios and keys ([`hardware`]). Rules of f3 are sets of 20 x 20 x 5, so it has a tenth of them.
 
 #![allow(clippy::cast_precision_loss, reason = "means for people to read")]
 
 #[path = "families/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other users of the families use the rest")]
 mod families;
+#[path = "hardware/mod.rs"]
+mod hardware;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -88,7 +90,10 @@ fn measure(set: &Set, out: &mut dyn Write) -> Result<(), Failure> {
         None => writeln!(out, "{name:8} {rules:>6} plain      would be more filters or prios than can be")?,
     }
     match &compiled.program {
-        Some(program) => layout(set, "compiled", program, policy, &probes, out)?,
+        Some(program) => {
+            layout(set, "compiled", program, policy, &probes, out)?;
+            writeln!(out, "{name:8} {rules:>6} hardware   {}", hardware::Fit::of(program))?;
+        }
         None => writeln!(out, "{name:8} {rules:>6} compiled   refused: more filters or prios than can be")?,
     }
     writeln!(out, "{:15} compiled in {seconds:.2} s", "")?;

@@ -4,7 +4,7 @@
 //!     cargo run --example families -- f5 1000 out/ 7        # another seed than the published figures'
 //!
 //! It writes `NAME-SIZE.pol`, `.nft` (one rule each), `.best.nft` (the best set or map, where there is one), `.tc` (a prio
-//! for each rule) and, where aerleon can say it, `.aerleon.pol` with `.net` and `.svc`.
+//! for each rule) and, where they can say it, `.iptables`, and for aerleon `.aerleon.pol` with `.net` and `.svc`.
 
 #[path = "../benches/families/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the benches use more of it")]
@@ -38,6 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(text) = set.tc_naive() {
         write("tc", &text)?;
+    }
+    if let Some(text) = set.iptables() {
+        write("iptables", &text)?;
     }
     if let Some([policy, networks, services]) = set.aerleon() {
         write("aerleon.pol", &policy)?;

@@ -72,6 +72,30 @@ impl Set {
         Some(text)
     }
 
+    /// For `iptables-restore`. `None` for families with sets in their rules, IPv6, or states.
+    pub fn iptables(&self) -> Option<String> {
+        if self.is_stateful() || self.rules.iter().any(|rule| rule.is_v6() || rule.product() != 1) {
+            return None;
+        }
+        let mut text = "*filter\n:INPUT DROP [0:0]\n".to_owned();
+        for rule in &self.rules {
+            let mut words = "-A INPUT".to_owned();
+            if let Some(number) = rule.proto {
+                let word = protocol(number).map_or_else(|| number.to_string(), str::to_owned);
+                words = format!("{words} -p {word}");
+            }
+            for (word, nets) in [("-s", &rule.src), ("-d", &rule.dst)] {
+                words = nets.first().map_or(words.clone(), |net| format!("{words} {word} {net}"));
+            }
+            for (word, ports) in [("--sport", &rule.sport), ("--dport", &rule.dport)] {
+                let ports = ports.first().map(|ports| range(*ports).replace('-', ":"));
+                words = ports.map_or(words.clone(), |ports| format!("{words} {word} {ports}"));
+            }
+            line(&mut text, format_args!("{words} -j {}", if rule.allow { "ACCEPT" } else { "DROP" }));
+        }
+        Some(text + "COMMIT\n")
+    }
+
     /// For aerleon: policy, definitions of networks, definitions of services. `None` for families whose rules it says in
     /// another way.
     pub fn aerleon(&self) -> Option<[String; 3]> {
