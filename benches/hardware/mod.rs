@@ -47,7 +47,8 @@ impl Fit {
         if let Some((_, count, _)) = self.refused.iter_mut().find(|(known, ..)| *known == limit) {
             *count += 1;
         } else {
-            let text = program.rules.get(filter.rule).map(|rule| rule.text.clone()).unwrap_or_default();
+            let text =
+                program.rules.get(filter.rule).map(|rule| rule.text.chars().take(60).collect()).unwrap_or_default();
             self.refused.push((limit, 1, text));
         }
     }
