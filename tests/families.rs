@@ -34,7 +34,8 @@ fn every_family_compiles_and_has_a_line_for_each_rule_in_every_form() {
         let program = compiled.program.unwrap();
         let rules: BTreeSet<usize> =
             program.attaches[0].chains.iter().flat_map(|c| &c.filters).map(|f| f.rule).collect();
-        assert!(rules.len() > size * 3 / 4, "{}: only {} rules have filters", family.name(), rules.len());
+        let dead = compiled.diags.list().iter().filter(|found| found.lint.name == "never-matches").count();
+        assert!(rules.len() + dead >= size, "{}: {} rules have filters, {dead} none", family.name(), rules.len());
         let nft = set.nft_linear();
         assert_eq!(nft.lines().filter(|line| line.ends_with("accept") || line.ends_with("drop")).count(), size);
         let filters: usize = set.rules.iter().map(families::Rule::product).sum();
