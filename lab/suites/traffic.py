@@ -328,6 +328,8 @@ def arp_and_nd(way):
                 net.passes(here, there, neighbour_solicitation("fe80::5", "ff02::1:ff00:9", B6, m))
                 for kind in (133, 134, 136, 130, 131, 143):
                     net.passes(here, there, icmp("fe80::5", "ff02::1", kind, 0, bytes(4), bytes(16), ttl=255))
+                # In pieces it is a known means to slip past a filter (RFC 6980).
+                net.drops(here, fragments(icmp("fe80::5", "ff02::1", 134, 0, bytes(4), bytes(1600), ttl=255), 1000))
                 net.drops(here, echo("fe80::5", "ff02::1", 1))
                 net.drops(here, b"\2\7\4" + bytes(60), ethertype=0x88CC)
                 net.drops(here, [udp(A, B, 1, 54), udp(A6, B6, 1, 54)])
