@@ -39,9 +39,9 @@ pub struct ReadingArgs {
     /// Conntrack zone for rules that stand in no policy
     #[arg(long, value_name = "N", requires = "on")]
     pub zone: Option<u16>,
-    /// What becomes of packets that no bare rule decides
-    #[arg(long, value_name = "VERDICT", default_value = "drop")]
-    pub default: DefaultArg,
+    /// What becomes of packets that no bare rule decides (without it: drop)
+    #[arg(long, value_name = "VERDICT", requires = "on")]
+    pub default: Option<DefaultArg>,
     /// Address of a device for `masquerade` (again for IPv6 or other devices)
     #[arg(long, value_name = "DEV=ADDR", value_parser = address)]
     pub address: Vec<(String, IpAddr)>,
@@ -57,12 +57,11 @@ pub enum HookArg {
 }
 
 /// `allow` or `drop`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DefaultArg {
     /// Accept them
     Allow,
     /// Drop them
-    #[default]
     Drop,
 }
 
@@ -106,7 +105,7 @@ impl ReadingArgs {
                 IpAddr::V6(v6) => known.v6 = Some(*v6),
             }
         }
-        let default_allow = self.default == DefaultArg::Allow;
+        let default_allow = self.default == Some(DefaultArg::Allow);
         Options { bare, default_allow, addresses, filters_max: None }
     }
 }

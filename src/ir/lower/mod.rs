@@ -115,7 +115,7 @@ impl<'a> Lowering<'a> {
             origins.len() - 1
         };
         let implicit_rule = added(Role::Implicit, "allow arp and neighbour discovery (implicit)");
-        let dispatch_rule = added(Role::Dispatch, "conntrack and branches");
+        let dispatch_rule = added(Role::Dispatch, if attach.tracked() { "conntrack and branches" } else { "branches" });
         let budgets = rules()
             .map(|rule| {
                 rule.actions.limit.map(|_| {
