@@ -100,9 +100,6 @@ pub mod tc_act {
     pub const OPCODE: u32 = 0xf000_0000;
 }
 
-/// Highest number of a chain (`TC_ACT_EXT_VAL_MASK`).
-pub const CHAIN_MAX: u32 = 0x0fff_ffff;
-
 /// Gotos a packet may make; the next one drops it (`max_reclassify_loop` in `net/sched/cls_api.c`, seen in the lab).
 pub const GOTO_MAX: usize = 16;
 
@@ -315,8 +312,6 @@ pub mod stats {
     pub const QUEUE_DROPS: usize = 8;
     /// Where overlimits lie in it.
     pub const QUEUE_OVERLIMITS: usize = 16;
-    /// What of [`BASIC`] ran in hardware.
-    pub const BASIC_HW: u16 = 7;
     /// Packets as u64.
     pub const PKT64: u16 = 8;
 }

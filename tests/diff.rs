@@ -36,7 +36,7 @@ fn said(folder: &Path) -> Result<String, Failed> {
     let words = text.lines().next().and_then(|line| line.strip_prefix("# args:")).unwrap_or_default();
     let words = ["diff"].into_iter().chain(words.split_whitespace()).chain([old.as_str(), new.as_str()]);
     let args = Case::try_parse_from(words).map_err(|error| error.to_string())?.args;
-    let options = args.policy.options();
+    let options = args.reading.options();
     let (old, new) =
         (pipeline::meaning(&args.old, &DiskFiles, &options)?, pipeline::meaning(&args.new, &DiskFiles, &options)?);
     let answer = answer(&args, &old, &new)?;

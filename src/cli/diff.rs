@@ -1,6 +1,6 @@
 //! `ctpolicy diff`: which packets change their fate between two policies.
 
-use super::{Exit, Failure, Out, PolicyArgs};
+use super::{Exit, Failure, Out, ReadingArgs};
 use crate::diag::render;
 use crate::parse::DiskFiles;
 use crate::pipeline::{self, Compiled};
@@ -27,7 +27,7 @@ pub struct Args {
     pub max_classes: usize,
     /// How to read the policies
     #[command(flatten)]
-    pub policy: PolicyArgs,
+    pub reading: ReadingArgs,
 }
 
 /// Runs the command.
@@ -39,7 +39,7 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
         let help = Some("give one of them as a file".to_owned());
         return Err(Failure::Usage { message: "standard input cannot be both policies".to_owned(), help });
     }
-    let [old, new] = [&args.old, &args.new].map(|path| pipeline::meaning(path, &DiskFiles, &args.policy.options()));
+    let [old, new] = [&args.old, &args.new].map(|path| pipeline::meaning(path, &DiskFiles, &args.reading.options()));
     let answer = answer(args, &old?, &new?)?;
     out.message(&answer.message);
     out.result(&answer.result)?;

@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use out::{Failure, Out};
-pub use policy::PolicyArgs;
+pub use policy::{PolicyArgs, ReadingArgs};
 
 /// What the process says to its caller; the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

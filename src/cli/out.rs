@@ -8,6 +8,7 @@ use super::{Color, Exit};
 use crate::emit::netlink::ApplyError;
 use crate::emit::tc::ScriptError;
 use crate::parse::LoadError;
+use crate::parse::load::why;
 
 /// What ended a command: never a finding in a policy, but a file, an option, a device or the kernel.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -20,20 +21,20 @@ pub enum Failure {
     #[diagnostic(transparent)]
     Script(#[from] ScriptError),
     /// A file or folder could not be read.
-    #[error("cannot read `{path}`")]
+    #[error("cannot read `{path}`: {}", why(error))]
     Read {
         /// As the user wrote it.
         path: String,
         /// The system's words.
-        source: io::Error,
+        error: io::Error,
     },
     /// A file could not be written.
-    #[error("cannot write {path}")]
+    #[error("cannot write {path}: {}", why(error))]
     Write {
         /// As the user wrote it.
         path: String,
         /// The system's words.
-        source: io::Error,
+        error: io::Error,
     },
     /// An argument that clap cannot check.
     #[error("{message}")]
@@ -120,7 +121,7 @@ impl Out {
         let mut stream = io::stdout().lock();
         match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
             Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::Write { path: "standard output".to_owned(), source })
+                Err(Failure::Write { path: "standard output".to_owned(), error: source })
             }
             _ => Ok(()),
         }
@@ -162,7 +163,7 @@ impl Out {
 /// # Errors
 /// [`Failure::Write`]; the old file is then as it was.
 pub fn write_atomically(path: &str, text: &str) -> Result<(), Failure> {
-    let failed = |source| Failure::Write { path: format!("`{path}`"), source };
+    let failed = |error| Failure::Write { path: format!("`{path}`"), error };
     // A link stays a link: what it leads to is replaced.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let old = std::fs::metadata(&target).ok();

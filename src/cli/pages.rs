@@ -45,7 +45,7 @@ pub fn man(args: &ManPage, out: Out) -> Result<Exit, Failure> {
         Some(name) => find(&all, name)?,
     };
     let mut text = Vec::new();
-    let failed = |source| Failure::Write { path: "the page".to_owned(), source };
+    let failed = |error| Failure::Write { path: "the page".to_owned(), error };
     Man::new(command).render(&mut text).map_err(failed)?;
     out.result(&String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)

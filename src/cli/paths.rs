@@ -44,7 +44,7 @@ fn folder(path: &str, found: &mut Paths) {
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>());
     let mut names = match names {
         Ok(names) => names,
-        Err(source) => return found.failures.push(Failure::Read { path: path.to_owned(), source }),
+        Err(error) => return found.failures.push(Failure::Read { path: path.to_owned(), error }),
     };
     names.sort_unstable();
     for name in names {

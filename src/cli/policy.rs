@@ -10,24 +10,12 @@ use crate::ir::policy::Hook;
 use crate::ir::resolve::{Addresses, BareAttach, Options};
 use crate::pipeline::{Compiled, Proving};
 
-/// The attach point of bare rules, and what the machine would know.
+/// How policies are compiled.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct PolicyArgs {
-    /// Device for rules that stand in no policy (again or with commas for several)
-    #[arg(long, value_name = "DEV", value_delimiter = ',', requires = "hook")]
-    pub on: Vec<String>,
-    /// Hook for rules that stand in no policy
-    #[arg(long, value_name = "HOOK", requires = "on")]
-    pub hook: Option<HookArg>,
-    /// Conntrack zone for rules that stand in no policy
-    #[arg(long, value_name = "N", requires = "on")]
-    pub zone: Option<u16>,
-    /// What becomes of packets that no bare rule decides
-    #[arg(long, value_name = "VERDICT", default_value = "drop")]
-    pub default: DefaultArg,
-    /// Address of a device for `masquerade` (again for IPv6 or other devices)
-    #[arg(long, value_name = "DEV=ADDR", value_parser = address)]
-    pub address: Vec<(String, IpAddr)>,
+    /// How they are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// Refuse a policy that becomes more than N filters (without it: more than a million)
     #[arg(long, value_name = "N")]
     pub max_filters: Option<usize>,
@@ -37,6 +25,26 @@ pub struct PolicyArgs {
     /// Use a policy that is too large for the proof
     #[arg(long, conflicts_with = "no_proof")]
     pub accept_unproven: bool,
+}
+
+/// The attach point of bare rules, and what the machine would know.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ReadingArgs {
+    /// Device for rules that stand in no policy (again or with commas for several)
+    #[arg(long, value_name = "DEV", value_delimiter = ',', requires = "hook")]
+    pub on: Vec<String>,
+    /// Hook for rules that stand in no policy
+    #[arg(long, value_name = "HOOK", requires = "on")]
+    pub hook: Option<HookArg>,
+    /// Conntrack zone for rules that stand in no policy
+    #[arg(long, value_name = "N", requires = "on")]
+    pub zone: Option<u16>,
+    /// What becomes of packets that no bare rule decides (without it: drop)
+    #[arg(long, value_name = "VERDICT", requires = "on")]
+    pub default: Option<DefaultArg>,
+    /// Address of a device for `masquerade` (again for IPv6 or other devices)
+    #[arg(long, value_name = "DEV=ADDR", value_parser = address)]
+    pub address: Vec<(String, IpAddr)>,
 }
 
 /// `ingress` or `egress`
@@ -49,12 +57,11 @@ pub enum HookArg {
 }
 
 /// `allow` or `drop`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DefaultArg {
     /// Accept them
     Allow,
     /// Drop them
-    #[default]
     Drop,
 }
 
@@ -77,6 +84,14 @@ impl PolicyArgs {
     /// What the resolver asks for.
     #[must_use]
     pub fn options(&self) -> Options {
+        Options { filters_max: self.max_filters, ..self.reading.options() }
+    }
+}
+
+impl ReadingArgs {
+    /// What the resolver asks for, but for what it may become.
+    #[must_use]
+    pub fn options(&self) -> Options {
         let hook = self.hook.map(|hook| match hook {
             HookArg::Ingress => Hook::Ingress,
             HookArg::Egress => Hook::Egress,
@@ -90,8 +105,8 @@ impl PolicyArgs {
                 IpAddr::V6(v6) => known.v6 = Some(*v6),
             }
         }
-        let default_allow = self.default == DefaultArg::Allow;
-        Options { bare, default_allow, addresses, filters_max: self.max_filters }
+        let default_allow = self.default == Some(DefaultArg::Allow);
+        Options { bare, default_allow, addresses, filters_max: None }
     }
 }
 
@@ -115,7 +130,7 @@ mod tests {
     #[test]
     fn addresses_of_both_families_meet() {
         let pairs = ["eth0=192.0.2.1", "eth0=2001:db8::1", "eth1=192.0.2.9"].map(|text| address(text).unwrap());
-        let args = PolicyArgs { address: pairs.to_vec(), ..PolicyArgs::default() };
+        let args = ReadingArgs { address: pairs.to_vec(), ..ReadingArgs::default() };
         let options = args.options();
         let eth0 = options.addresses.get("eth0").unwrap();
         assert!(eth0.v4.is_some() && eth0.v6.is_some());

@@ -113,6 +113,14 @@ impl Attach {
         self.prefilter.iter().chain(&self.rules)
     }
 
+    /// VLAN ids whose ARP and neighbour discovery are accepted by themselves: those that some rule names and does not drop. A tag
+    /// that is only ever dropped is shut out altogether.
+    #[must_use]
+    pub fn tags_served(&self) -> BTreeSet<u16> {
+        let serving = self.all_rules().filter(|rule| rule.verdict != Verdict::Drop);
+        serving.flat_map(|rule| &rule.alts).filter_map(|alt| alt.vlan.as_ref()).flatten().copied().collect()
+    }
+
     /// The rule with this [`RuleInfo::ident`].
     #[must_use]
     pub fn rule(&self, ident: u32) -> Option<&RuleInfo> {

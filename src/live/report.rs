@@ -124,7 +124,7 @@ fn summary(out: &mut String, plan: &Plan) -> fmt::Result {
 }
 
 /// `1 filter`, `2 filters`
-pub(super) fn count(number: usize, word: &str) -> String {
+pub(crate) fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -18,12 +18,12 @@ pub const MAX_INCLUDES: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It could not be read.
-    #[error("cannot read `{path}`")]
+    #[error("cannot read `{path}`: {}", why(error))]
     Io {
         /// The path as given.
         path: String,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// All files together do not fit.
     #[error(transparent)]
@@ -98,7 +98,7 @@ impl<'a> Loader<'a> {
 
     /// Reads the entry file into the map.
     fn entry(&mut self, path: &str) -> Result<Option<FileId>, LoadError> {
-        let bytes = self.files.read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        let bytes = self.files.read(path).map_err(|error| LoadError::Io { path: path.to_owned(), error })?;
         self.add(if path == "-" { "<stdin>" } else { path }, bytes)
     }
 
@@ -235,17 +235,23 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// What the system said of a file, without its number.
+#[must_use]
+pub fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 fn unreadable(path: &str, span: Span, what: &str, error: &io::Error) -> Diagnostic {
     if error.kind() == io::ErrorKind::FileTooLarge {
         let message = format!("{what} `{path}` is larger than {} MiB", MAX_FILE >> 20);
         return Diagnostic::new(&lints::FILE_TOO_LARGE, span, message).help("split it into several files");
     }
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => error.to_string(),
-    };
+    let why = why(error);
     Diagnostic::new(&lints::UNREADABLE_FILE, span, format!("cannot read {what} `{path}`: {why}"))
         .help("a path is relative to the file that names it")
 }

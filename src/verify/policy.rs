@@ -209,10 +209,8 @@ impl Rules<'_> {
 
     /// ARP, neighbour discovery and MLD are accepted, where no rule has decided.
     fn or_implicit(&mut self, node: Node) -> Result<Node, Full> {
-        let alts = self.attach.all_rules().flat_map(|rule| &rule.alts);
-        let ids: std::collections::BTreeSet<u16> =
-            alts.filter_map(|alt| alt.vlan.as_ref()).flatten().copied().collect();
-        let ids: Vec<Cond> = ids.into_iter().map(|id| Cond::exact(Field::VlanId, id.into())).collect();
+        let ids = self.attach.tags_served().into_iter().map(|id| Cond::exact(Field::VlanId, id.into()));
+        let ids: Vec<Cond> = ids.collect();
         let talk = neighbour_talk(self.world)?;
         let named = self.world.any(Field::VlanId, None, &ids)?;
         let tag = self.world.diagram.node(super::vars::Vars::TAG, TRUE, named)?;

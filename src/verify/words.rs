@@ -21,7 +21,7 @@ pub struct Packets {
 }
 
 /// Descriptions that are joined at most.
-const PARTS: usize = 4;
+pub const PARTS: usize = 4;
 
 /// Describes a set, which is a part of `possible`.
 ///

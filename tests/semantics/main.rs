@@ -21,6 +21,7 @@ mod policies;
 mod proof;
 mod rng;
 mod shrink;
+mod unreached;
 
 use std::fmt::Write as _;
 

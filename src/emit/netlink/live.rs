@@ -237,12 +237,6 @@ impl LiveFilter {
         let options = nla::find(&self.attrs, tca::OPTIONS).unwrap_or_default();
         nla::find(options, flower::FLAGS).and_then(nla::as_u32).is_some_and(|flags| flags & flower::IN_HW != 0)
     }
-
-    /// Generation in its chain's number; 0 in chain 0.
-    #[must_use]
-    pub fn chain_generation(&self) -> u32 {
-        self.chain >> 16
-    }
 }
 
 impl LiveBlock {

@@ -53,13 +53,6 @@ impl Request {
         }
         bytes
     }
-
-    /// The same request for another block.
-    #[must_use]
-    pub fn in_block(mut self, block: u32) -> Self {
-        self.header.parent = block.into();
-        self
-    }
 }
 
 /// A filter of a Program at its place in the kernel.

@@ -4,7 +4,7 @@ use super::Run;
 use crate::abi::{eth, ipproto};
 use crate::field::{Cond, Field};
 use crate::ir::packet::{CtView, Packet};
-use crate::ir::policy::{Alt, Attach, Link, Policy, Rule, State, StateSet};
+use crate::ir::policy::{Alt, Link, Policy, Rule, State, StateSet};
 
 impl Run<'_> {
     /// Whether the rule matches the packet as it is now.
@@ -67,10 +67,4 @@ pub(super) fn is_neighbour_talk(packet: &Packet) -> bool {
     let icmp6 = packet.ethertype == eth::P_IPV6 && packet.get(Field::IpProto) == Some(u128::from(ipproto::ICMPV6));
     let known_type = matches!(packet.get(Field::IcmpType), Some(130..=136 | 143));
     packet.ethertype == eth::P_ARP || (icmp6 && known_type)
-}
-
-/// Untagged frames, and tags that some rule of the policy names.
-pub(super) fn speaks_of_tag(attach: &Attach, tag: Option<u16>) -> bool {
-    let alts = || attach.all_rules().flat_map(|rule| &rule.alts);
-    tag.is_none_or(|id| alts().any(|alt| alt.vlan.as_ref().is_some_and(|ids| ids.contains(&id))))
 }

@@ -64,7 +64,8 @@ impl Run<'_> {
         if attach.prefilter.iter().any(|rule| self.rule(rule)) {
             return;
         }
-        let implicit = matching::is_neighbour_talk(&self.packet) && matching::speaks_of_tag(attach, self.packet.vlan);
+        let implicit = matching::is_neighbour_talk(&self.packet)
+            && self.packet.vlan.is_none_or(|id| attach.tags_served().contains(&id));
         if attach.tracked() && implicit {
             return self.end(Fate::Accept, Origin::Implicit);
         }

@@ -161,6 +161,25 @@ fn tagged_frames_meet_only_rules_with_their_tag() {
     assert_eq!(by(&run(&policy, &Packet { vlan: Some(200), ..tcp(80) })), 0);
 }
 
+#[test]
+fn arp_is_accepted_by_itself_under_a_tag_that_some_rule_does_not_drop() {
+    let arp = |id| Packet { vlan: Some(id), ..Packet::new(eth::P_ARP, "eth0", &[]) };
+    let tagged = |ident, verdict, ids: &[u16]| {
+        let mut rule = rule(ident, verdict, StateSet::ALL);
+        rule.alts[0].vlan = Some(ids.to_vec());
+        rule
+    };
+    let rules = vec![tagged(1, Verdict::Drop, &[100, 666]), tagged(2, Verdict::Allow, &[100, 200])];
+    for passes in [&[][..], &[7]] {
+        let policy = policy(passes, rules.clone());
+        for (id, origin) in
+            [(666, Origin::Default), (100, Origin::Implicit), (200, Origin::Implicit), (5, Origin::Default)]
+        {
+            assert_eq!(run(&policy, &arp(id)).rule, origin, "vlan {id}");
+        }
+    }
+}
+
 fn icmp_error() -> Packet {
     Packet::new(eth::P_IP, "eth0", &[(Field::IpProto, ipproto::ICMP.into()), (Field::IcmpType, 3)])
 }

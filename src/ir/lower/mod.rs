@@ -67,8 +67,6 @@ struct Lowering<'a> {
     dispatch_rule: usize,
     /// For each rule (prefilter first) its police budget, where it limits.
     budgets: Vec<Option<u32>>,
-    /// VLAN ids that rules speak of.
-    vlans: Vec<u16>,
 }
 
 /// Which list of rules.
@@ -117,7 +115,7 @@ impl<'a> Lowering<'a> {
             origins.len() - 1
         };
         let implicit_rule = added(Role::Implicit, "allow arp and neighbour discovery (implicit)");
-        let dispatch_rule = added(Role::Dispatch, "conntrack and branches");
+        let dispatch_rule = added(Role::Dispatch, if attach.tracked() { "conntrack and branches" } else { "branches" });
         let budgets = rules()
             .map(|rule| {
                 rule.actions.limit.map(|_| {
@@ -126,18 +124,15 @@ impl<'a> Lowering<'a> {
                 })
             })
             .collect();
-        let mut vlans: Vec<u16> =
-            rules().flat_map(|rule| &rule.alts).filter_map(|alt| alt.vlan.as_ref()).flatten().copied().collect();
-        vlans.sort_unstable();
-        vlans.dedup();
-        Self { policy, attach, graph, first_rule, default_rule, implicit_rule, dispatch_rule, budgets, vlans }
+        Self { policy, attach, graph, first_rule, default_rule, implicit_rule, dispatch_rule, budgets }
     }
 
     /// What the entry filters do, by class of frames.
     fn entries(&mut self) -> Vec<(Frame, Tail)> {
         let ip4 = self.frame(Frame::Ip4);
         let ip6 = self.frame(Frame::Ip6);
-        let tagged = if self.vlans.is_empty() && !self.attach.default_allow {
+        let names_tags = self.attach.all_rules().flat_map(|rule| &rule.alts).any(|alt| alt.vlan.is_some());
+        let tagged = if !names_tags && !self.attach.default_allow {
             self.default_tail(&self.facts(Frame::TaggedOther), &[])
         } else {
             self.tagged()
@@ -177,7 +172,11 @@ impl<'a> Lowering<'a> {
     fn implicit_lines(&self, frame: Frame) -> Vec<Line> {
         let mut sets = Vec::new();
         if frame.is_tagged() {
-            let ids = self.vlans.iter().map(|id| Cond::exact(Field::VlanId, u128::from(*id))).collect();
+            let ids: Vec<Cond> =
+                self.attach.tags_served().into_iter().map(|id| Cond::exact(Field::VlanId, id.into())).collect();
+            if ids.is_empty() {
+                return Vec::new();
+            }
             sets.push((Field::VlanId, ids));
         }
         let mut ether = None;

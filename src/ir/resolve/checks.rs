@@ -136,14 +136,17 @@ fn port_zero(rules: &[Rule], cx: &mut Cx<'_>) {
 
 /// Drops by port, unless some rule of the same list drops fragments.
 fn fragments_pass(rules: &[Rule], cx: &mut Cx<'_>) {
-    let by = |field: Field| move |alt: &Alt| conds(alt, field).is_some();
+    let asks = |alt: &Alt, field: Field| conds(alt, field).is_some();
     let drops = || rules.iter().filter(|rule| rule.verdict == Verdict::Drop);
     let on_fragments =
         |alt: &Alt| conds(alt, Field::IpFlags).is_some_and(|conds| conds.iter().any(|cond| cond.matches(1)));
     if drops().any(|rule| rule.alts.iter().any(on_fragments)) {
         return;
     }
-    let by_port = |rule: &&Rule| rule.alts.iter().any(|alt| by(Field::SrcPort)(alt) || by(Field::DstPort)(alt));
+    // Who writes `fragment none` knows.
+    let any = |alt: &Alt| !asks(alt, Field::IpFlags);
+    let ports = |alt: &Alt| asks(alt, Field::SrcPort) || asks(alt, Field::DstPort);
+    let by_port = |rule: &&Rule| rule.alts.iter().any(|alt| ports(alt) && any(alt));
     let mut found = drops().filter(by_port);
     // One remedy serves them all.
     let Some(first) = found.next() else { return };

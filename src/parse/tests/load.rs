@@ -108,9 +108,9 @@ fn files_that_cannot_be_used_are_findings() {
 fn an_entry_file_that_cannot_be_read_is_an_error() {
     let mut map = SourceMap::default();
     let error = load("none.pol", &files(&[]), &mut map, &mut Diagnostics::default()).unwrap_err();
-    assert_eq!(error.to_string(), "cannot read `none.pol`");
-    let LoadError::Io { source, .. } = error else { panic!() };
-    assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+    assert_eq!(error.to_string(), "cannot read `none.pol`: there is no such file");
+    let LoadError::Io { error, .. } = error else { panic!() };
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     // An entry file that is no text is a finding: there is a place to show.
     let (asts, _, diags) = loads("x", &[("x", b"\xff\xfe")]);
     assert!(asts.is_empty() && diags.starts_with("error[not-utf8]"), "{diags}");

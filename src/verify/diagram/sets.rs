@@ -36,13 +36,13 @@ impl Diagram {
         Ok(node)
     }
 
-    /// The assignments for which the function has this value.
+    /// The assignments for which the function has one of these values.
     ///
     /// # Errors
     /// [`Full`]
-    pub fn where_is(&mut self, node: Node, leaf: Leaf) -> Result<Node, Full> {
+    pub fn where_is(&mut self, node: Node, leaves: &HashSet<Leaf>) -> Result<Node, Full> {
         self.over(node, &mut HashMap::new(), &mut |diagram, node, branches| match branches {
-            None if diagram.as_leaf(node) == Some(leaf) => Ok(TRUE),
+            None if diagram.as_leaf(node).is_some_and(|leaf| leaves.contains(&leaf)) => Ok(TRUE),
             None => Ok(FALSE),
             Some((level, low, high)) => diagram.node(level, low, high),
         })

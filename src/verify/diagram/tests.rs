@@ -121,7 +121,7 @@ proptest! {
         let expected: Table = a.iter().zip(&b).map(|(x, y)| if x == y { 0 } else { 3 + 6 * x + y }).collect();
         prop_assert_eq!(read(&diagram, zipped), expected);
 
-        let set = diagram.where_is(left, leaf).unwrap();
+        let set = diagram.where_is(left, &[leaf].into()).unwrap();
         let expected: Table = a.iter().map(|x| u32::from(*x == leaf)).collect();
         prop_assert_eq!(&read(&diagram, set), &expected);
 

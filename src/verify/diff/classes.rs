@@ -1,8 +1,10 @@
 //! The classes of differing packets.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::align::{Aligned, Side};
+use super::fold::groups;
 use super::kind::{Kind, kind};
 use super::{Budget, Origin, Outcome, Packets};
 use crate::ir::eval::eval;
@@ -14,7 +16,7 @@ use crate::verify::guard::Guard;
 use crate::verify::matching::headers;
 use crate::verify::possible::possible;
 use crate::verify::vars::View;
-use crate::verify::words::describe;
+use crate::verify::words::{PARTS, describe};
 use crate::verify::world::World;
 use crate::verify::{policy, witness};
 
@@ -39,8 +41,16 @@ pub struct Raw {
     pub new: Outcome,
     /// Its leaves in the diagram of the piece that it was found in first.
     pub leaves: Vec<Leaf>,
-    /// Its packets in words; only of the first classes.
-    pub packets: Option<Packets>,
+    /// The packets in words; only of the first classes.
+    pub told: Option<Rc<Told>>,
+}
+
+/// The packets of classes that are told as one.
+pub struct Told {
+    /// How many classes.
+    pub classes: usize,
+    /// In words.
+    pub packets: Packets,
 }
 
 /// The most dangerous first, then in the order of the new rules, then of the old ones.
@@ -123,24 +133,51 @@ pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) 
         if let Some(raw) = found.get_mut(at) {
             raw.leaves.push(leaf);
         } else {
-            found.push(Raw { key, example, old: before, new: after, leaves: vec![leaf], packets: None });
+            found.push(Raw { key, example, old: before, new: after, leaves: vec![leaf], told: None });
         }
     }
     sort(&mut found, aligned);
-    for raw in found.iter_mut().take(most) {
-        raw.packets = words(world, node, raw, possible_both, exact).ok();
+    let keys: Vec<Key> = found.iter().map(|raw| raw.key).collect();
+    for members in groups(&keys, aligned).into_iter().take(most) {
+        let raws: Vec<&Raw> = members.iter().filter_map(|at| found.get(*at)).collect();
+        let Ok(packets) = words(world, node, &raws, possible_both) else { continue };
+        let packets = Packets { exact: exact && packets.exact, ..packets };
+        let told = Rc::new(Told { classes: members.len(), packets });
+        for at in members {
+            if let Some(raw) = found.get_mut(at) {
+                raw.told = Some(told.clone());
+            }
+        }
     }
     Ok(found)
 }
 
-fn words(world: &mut World, node: Node, raw: &Raw, possible: Node, exact: bool) -> Result<Packets, Full> {
-    let mut set = FALSE;
-    for leaf in &raw.leaves {
-        let one = world.diagram.where_is(node, *leaf)?;
-        set = world.diagram.or(one, set)?;
+/// The packets of classes that are told as one: of all together, or, where that cannot be said exactly, of each.
+fn words(world: &mut World, node: Node, raws: &[&Raw], possible: Node) -> Result<Packets, Full> {
+    let mut of = |raws: &[&Raw]| {
+        let leaves = raws.iter().flat_map(|raw| &raw.leaves).copied().collect();
+        let set = world.diagram.where_is(node, &leaves)?;
+        describe(world, set, possible)
+    };
+    let whole = of(raws)?;
+    if whole.exact {
+        return Ok(whole);
     }
-    let described = describe(world, set, possible)?;
-    Ok(Packets { exact: exact && described.exact, ..described })
+    if let [(Kind::Opened | Kind::Closed, Origin::Default, Origin::Default)] =
+        raws.iter().map(|raw| raw.key).collect::<Vec<_>>().as_slice()
+    {
+        // The default is another now, so that is all of these packets.
+        return Ok(Packets { text: "whatever no rule decides, before and now".to_owned(), exact: true });
+    }
+    if !(2..=PARTS).contains(&raws.len()) {
+        return Ok(whole);
+    }
+    let each = raws.iter().map(|raw| of(&[raw])).collect::<Result<Vec<Packets>, Full>>()?;
+    if each.iter().any(|packets| !packets.exact) {
+        return Ok(whole);
+    }
+    let texts: Vec<String> = each.into_iter().map(|packets| packets.text).collect();
+    Ok(Packets { text: texts.join("; or "), exact: true })
 }
 
 /// Where the two differ. That a pass would apply what is on record matters only where something is.

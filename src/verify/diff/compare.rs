@@ -1,7 +1,11 @@
 //! Two blocks compared, in as many pieces as it takes.
 
+use std::collections::HashSet;
+use std::rc::Rc;
+
 use super::align::{Aligned, Side};
-use super::classes::{Raw, piece, sort};
+use super::classes::{Key, Raw, Told, piece, sort};
+use super::fold::groups;
 use super::kind::Kind;
 use super::{Budget, Class, Fate, Origin, Outcome, Packets, RuleInfo};
 use crate::verify::diagram::Literal;
@@ -38,36 +42,53 @@ pub fn compare(aligned: &Aligned, budget: Budget, most: usize) -> Result<Found, 
         }
     }
     sort(&mut all, aligned);
+    let keys: Vec<Key> = all.iter().map(|raw| raw.key).collect();
+    let groups = groups(&keys, aligned);
     let mut counts = [0; Kind::ALL.len()];
     for (count, kind) in counts.iter_mut().zip(Kind::ALL) {
-        *count = all.iter().filter(|raw| raw.key.0 == kind).count();
+        let first = |members: &Vec<usize>| members.first().and_then(|at| all.get(*at));
+        *count = groups.iter().filter_map(first).filter(|raw| raw.key.0 == kind).count();
     }
-    all.truncate(most);
-    Ok(Found { classes: all.into_iter().map(|raw| class(raw, aligned)).collect(), counts })
+    let told = groups.iter().take(most).filter_map(|members| {
+        let raws: Vec<&Raw> = members.iter().filter_map(|at| all.get(*at)).collect();
+        class(&raws, aligned)
+    });
+    Ok(Found { classes: told.collect(), counts })
 }
 
-fn class(raw: Raw, aligned: &Aligned) -> Class {
-    let fate = |side: &Side, outcome: Outcome| {
+/// Classes that are told as one; the first gives the example.
+fn class(raws: &[&Raw], aligned: &Aligned) -> Option<Class> {
+    let (first, rest) = raws.split_first()?;
+    let fate = |side: &Side, outcome: &Outcome, others: &mut dyn Iterator<Item = Origin>| {
         let info = |ident: u32| side.rules().map(|rule| &rule.info).find(|info| info.ident == ident).cloned();
-        let rule = match outcome.rule {
+        let decider = |origin: Origin| match origin {
             Origin::Rule { ident, .. } => info(ident),
             Origin::Default => Some(side.attach.default.clone()),
             Origin::Implicit | Origin::Machinery => None,
         };
+        let mut met: HashSet<Origin> = [outcome.rule].into();
+        let others = others.filter(|origin| met.insert(*origin)).filter_map(decider).collect();
         let limits: Vec<RuleInfo> = outcome.limits.iter().filter_map(|ident| info(*ident)).collect();
-        Fate { is_default: outcome.rule == Origin::Default, rule, limits, outcome }
+        let is_default = outcome.rule == Origin::Default;
+        Fate { is_default, rule: decider(outcome.rule), others, limits, outcome: outcome.clone() }
     };
-    let packets = raw.packets.unwrap_or_else(|| Packets { text: String::new(), exact: false });
-    Class {
+    // Words of other classes, or of a part of these in another piece, do not say all.
+    let same = |told: &&Rc<Told>| {
+        let own = |raw: &&Raw| raw.told.as_ref().is_some_and(|other| Rc::ptr_eq(told, other));
+        told.classes == raws.len() && raws.iter().all(own)
+    };
+    let told = first.told.as_ref().filter(same);
+    let packets = told.map_or_else(|| Packets { text: String::new(), exact: false }, |told| told.packets.clone());
+    Some(Class {
         block: 0,
-        kind: raw.key.0,
+        kind: first.key.0,
         packets,
-        example: raw.example,
+        example: first.example.clone(),
         devices: aligned.new.attach.devices.clone(),
         hook: aligned.new.attach.hook,
-        old: fate(&aligned.old, raw.old),
-        new: fate(&aligned.new, raw.new),
-    }
+        old: fate(&aligned.old, &first.old, &mut rest.iter().map(|raw| raw.key.1)),
+        new: fate(&aligned.new, &first.new, &mut rest.iter().map(|raw| raw.key.2)),
+    })
 }
 
 /// The packets in as many pieces as they need.
@@ -83,7 +104,7 @@ fn pieces(
         for raw in piece(world, aligned, budget, most)? {
             match all.iter_mut().find(|known| known.key == raw.key) {
                 // Its packets in this piece belong to it too: the words no longer say all.
-                Some(known) => known.packets = None,
+                Some(known) => known.told = None,
                 None => all.push(raw),
             }
         }

@@ -21,6 +21,7 @@ struct Document<'a> {
     unfiltered: Vec<Place<'a>>,
     filtered: Vec<Place<'a>>,
     policies: Vec<Pair<'a>>,
+    reserved: Option<(u32, u32)>,
     counts: serde_json::Map<String, serde_json::Value>,
     classes: Vec<ClassJson<'a>>,
     left_out: usize,
@@ -61,6 +62,7 @@ struct FateJson<'a> {
     text: String,
     default: bool,
     rule: Option<Words<'a>>,
+    further_rules: usize,
 }
 
 /// The comparison as JSON, which ends in a newline.
@@ -86,6 +88,7 @@ pub fn json(diff: &Diff, old: Text<'_>, new: Text<'_>) -> serde_json::Result<Str
         unfiltered: diff.gone.iter().filter_map(|alone| place(old.policy, alone.block, &alone.devices)).collect(),
         filtered: diff.come.iter().filter_map(|alone| place(new.policy, alone.block, &alone.devices)).collect(),
         policies: pairs(diff, old.policy, new.policy),
+        reserved: diff.reserved,
         counts: counts.collect(),
         classes: classes.collect(),
         left_out: diff.left_out(),
@@ -129,5 +132,6 @@ fn fate<'a>(class: &Class, fate: &Fate, rule: Option<&'a RuleRef>, map: &SourceM
         text: happens(fate, class.kind, map).trim_end_matches(',').to_owned(),
         default: fate.is_default,
         rule: rule.map(Words::from),
+        further_rules: fate.others.len(),
     }
 }

@@ -8,6 +8,7 @@
 mod align;
 mod classes;
 mod compare;
+mod fold;
 mod json;
 pub mod kind;
 pub mod pairs;
@@ -31,6 +32,8 @@ pub struct Diff {
     pub gone: Vec<Alone>,
     /// What the new policy alone filters.
     pub come: Vec<Alone>,
+    /// Mark bits reserved by `reserve mark`, before and now, where both policies use them and they are others.
+    pub reserved: Option<(u32, u32)>,
     /// Classes of packets of all blocks, the most dangerous first; no more than asked for.
     pub classes: Vec<Class>,
     /// Classes of each kind, those that were left out counted.
@@ -76,6 +79,8 @@ pub struct Fate {
     pub outcome: Outcome,
     /// The rule that decides; `None` for ARP and neighbour discovery, which are accepted by themselves.
     pub rule: Option<RuleInfo>,
+    /// Further rules, or the default, that do so to others of the packets, where several classes are told as one.
+    pub others: Vec<RuleInfo>,
     /// Whether that is the policy's default.
     pub is_default: bool,
     /// The rules whose limits are asked.
@@ -98,7 +103,8 @@ impl Diff {
     #[must_use]
     pub fn is_same(&self) -> bool {
         let told = self.blocks.iter().any(|block| !block.zones.is_empty() || block.pair.moved_from.is_some());
-        self.counts.is_empty() && self.gone.is_empty() && self.come.is_empty() && !told
+        let alone = !self.gone.is_empty() || !self.come.is_empty();
+        self.counts.is_empty() && !alone && !told && self.reserved.is_none()
     }
 
     /// Classes that were left out.
@@ -114,7 +120,9 @@ impl Diff {
 /// [`TooLarge`]
 pub fn diff(old: &Policy, new: &Policy, budget: Budget, most: usize) -> Result<Diff, TooLarge> {
     let met = pairs(old, new);
-    let mut diff = Diff { gone: met.gone, come: met.come, ..Diff::default() };
+    let (before, after) = (old.nat_bits.both(), new.nat_bits.both());
+    let reserved = (old.nat_bits_used && new.nat_bits_used && before != after).then_some((before, after));
+    let mut diff = Diff { gone: met.gone, come: met.come, reserved, ..Diff::default() };
     let mut all: Vec<Class> = Vec::new();
     let mut counts = [0; Kind::ALL.len()];
     for pair in met.pairs {

@@ -7,8 +7,12 @@ use super::pairs::Alone;
 use super::{Block, Class, Diff, Fate, TooLarge};
 use crate::ir::outcome::{Fate as Verdict, Outcome};
 use crate::ir::policy::{Attach, Policy, RuleInfo};
+use crate::live::report::count;
 use crate::source::SourceMap;
 use crate::verify::show;
+
+/// Further rules of a class that are shown.
+const OTHERS: usize = 2;
 
 /// A policy with its text.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,12 @@ fn write_text(out: &mut String, diff: &Diff, old: Text<'_>, new: Text<'_>) -> fm
     for alone in &diff.come {
         let place = place(alone, new.policy);
         writeln!(out, "{place}: filtered from now on; before, every packet was accepted")?;
+    }
+    if let Some((before, after)) = diff.reserved {
+        writeln!(
+            out,
+            "reserved mark bits {before:#x} are {after:#x} now: which of the open connections are translated is unknown"
+        )?;
     }
     for block in &diff.blocks {
         notes(out, block, old.policy, new.policy)?;
@@ -113,9 +123,17 @@ fn write_class(out: &mut String, class: &Class, old: &SourceMap, new: &SourceMap
     for (word, fate, map) in [("old", &class.old, old), ("new", &class.new, new)] {
         write!(out, "    {word}: {}", happens(fate, class.kind, map))?;
         match &fate.rule {
-            Some(rule) => writeln!(out, " by {}", quoted(rule, map))?,
-            None => writeln!(out, ", as ARP and neighbour discovery always are")?,
+            Some(rule) => write!(out, " by {}", quoted(rule, map))?,
+            None => write!(out, " by itself, as ARP and neighbour discovery are")?,
         }
+        let shown: Vec<String> = fate.others.iter().take(OTHERS).map(|rule| quoted(rule, map)).collect();
+        if !shown.is_empty() {
+            write!(out, "; others of them by {}", shown.join(", "))?;
+        }
+        if let more @ 1.. = fate.others.len() - shown.len() {
+            write!(out, " and {}", count(more, "more rule"))?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

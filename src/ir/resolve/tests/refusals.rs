@@ -268,6 +268,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("prefilter { allow tcp, set mark 1 }", &["2:24 error[state-in-prefilter]: `set mark 1` needs conntrack"]),
     ("prefilter { drop from zone 2 }", &["2:18 error[state-in-prefilter]"]),
     ("prefilter { drop udp to port 53 }", &["2:13 warning[fragments-pass]"]),
+    ("prefilter { drop udp to port 53 fragment none }", &[]),
     ("prefilter { drop udp to port 53; drop fragment any }", &[]),
     (
         "prefilter { drop fragment any udp to port 53 }",
