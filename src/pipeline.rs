@@ -79,8 +79,12 @@ fn stages(
     asserts::check(&policy, proving.map_or_else(Budget::default, |proving| proving.budget), &mut run.diags);
     // A tree of many rules is large, and nothing asks it any more.
     drop(asts);
-    let graph = optimize::run(lower(&policy, &run.map), Scale::default());
     let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
+    if let Some(finding) = cost::limit::values(&policy, most) {
+        run.diags.push(finding);
+        return Ok(None);
+    }
+    let graph = optimize::run(lower(&policy, &run.map), Scale::default());
     let (program, notes) = noted(graph, &policy, Scale::default(), most, &mut run.diags);
     run.notes = notes;
     if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {

@@ -125,10 +125,8 @@ impl Diagram {
         if low == high {
             return Ok(low);
         }
-        if !self.assumed.is_empty()
-            && let Some((_, value)) = self.assumed.iter().find(|(known, _)| *known == level)
-        {
-            return Ok(if *value { high } else { low });
+        if let Some(value) = self.assumed(level) {
+            return Ok(if value { high } else { low });
         }
         let open = self.open[low.0 as usize] || self.open[high.0 as usize];
         self.store(Inner { level, low: low.0, high: high.0 }, open)

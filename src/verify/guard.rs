@@ -1,6 +1,7 @@
 //! What must hold of a packet for a line of a policy or a filter to apply, as literals (cheap) and diagrams (the rest).
 
 use super::diagram::{FALSE, Full, Literal, NONE, Node, TRUE};
+use super::list::Line;
 use super::vars::Vars;
 use super::world::{World, truth};
 use crate::abi::{eth, ip_flags, ipproto};
@@ -65,34 +66,46 @@ impl Guard {
         self.never |= other.never;
     }
 
-    /// `inside` where it holds, [`NONE`] elsewhere.
+    /// A line of a first-match list: `inside` where it holds. `None` where it never does.
     ///
     /// # Errors
     /// [`Full`], as of all that makes nodes.
-    pub fn around(self, world: &mut World, inside: Node) -> Result<Node, Full> {
-        self.choose(world, inside, NONE)
+    pub fn line(mut self, world: &mut World, inside: Node) -> Result<Option<Line>, Full> {
+        if !self.settle() {
+            return Ok(None);
+        }
+        let mut node = inside;
+        for condition in self.nodes {
+            node = world.diagram.ite(condition, node, NONE)?;
+        }
+        let literals = self.literals;
+        if literals.last().is_some_and(|(last, _)| world.diagram.asks(node, *last)) {
+            let inside = world.diagram.cube(&literals, node, NONE)?;
+            return Ok(Some(Line { literals: Vec::new(), inside }));
+        }
+        Ok(Some(Line { literals, inside: node }))
     }
 
     /// As a condition.
     ///
     /// # Errors
     /// [`Full`]
-    pub fn node(self, world: &mut World) -> Result<Node, Full> {
-        self.choose(world, TRUE, FALSE)
+    pub fn node(mut self, world: &mut World) -> Result<Node, Full> {
+        if !self.settle() {
+            return Ok(FALSE);
+        }
+        let mut node = TRUE;
+        for condition in self.nodes {
+            node = world.diagram.ite(condition, node, FALSE)?;
+        }
+        world.diagram.cube(&self.literals, node, FALSE)
     }
 
-    fn choose(mut self, world: &mut World, inside: Node, outside: Node) -> Result<Node, Full> {
+    /// Puts the literals in order, each once. Whether anything can satisfy them.
+    fn settle(&mut self) -> bool {
         self.literals.sort_unstable();
         self.literals.dedup();
-        let clash = self.literals.array_windows().any(|[(a, _), (b, _)]| a == b);
-        if self.never || clash {
-            return Ok(outside);
-        }
-        let mut node = inside;
-        for condition in self.nodes {
-            node = world.diagram.ite(condition, node, outside)?;
-        }
-        world.diagram.cube(&self.literals, node, outside)
+        !self.never && !self.literals.array_windows().any(|[(a, _), (b, _)]| a == b)
     }
 
     /// Also that the packet has this field.

@@ -13,6 +13,7 @@ pub mod diagram;
 pub mod diff;
 mod filter;
 mod guard;
+mod list;
 mod matching;
 mod names;
 mod passes;

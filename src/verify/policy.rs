@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::commit::Case;
 use super::diagram::{FALSE, Full, Node, TRUE};
+use super::list::Line;
 use super::matching::neighbour_talk;
 use super::vars::View;
 use super::world::{Effect, Meaning, World};
@@ -77,7 +78,7 @@ impl Rules<'_> {
         };
         let mut allows: HashMap<Allowing<'_>, Node> = HashMap::new();
         // Rules that decide, the last first, not yet joined to the rest.
-        let mut batch = Vec::new();
+        let mut batch: Vec<Line> = Vec::new();
         for rule in rules.iter().take(end.unwrap_or(rules.len())).rev() {
             let decision = self.decision(rule, context, &mut allows)?;
             let Some(decision) = decision else {
@@ -88,7 +89,7 @@ impl Rules<'_> {
                 continue;
             };
             for guard in self.guards(rule, context)?.into_iter().rev() {
-                batch.push(guard.around(self.world, decision)?);
+                batch.extend(guard.line(self.world, decision)?);
             }
         }
         rest = self.join(&mut batch, rest)?;
@@ -96,7 +97,7 @@ impl Rules<'_> {
         Ok(rest)
     }
 
-    fn join(&mut self, batch: &mut Vec<Node>, rest: Node) -> Result<Node, Full> {
+    fn join(&mut self, batch: &mut Vec<Line>, rest: Node) -> Result<Node, Full> {
         batch.reverse();
         let list = self.world.first_of(batch)?;
         batch.clear();

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::diagram::{Full, Node};
+use super::list::Line;
 use super::vars::View;
 use super::world::{Effect, Meaning, World};
 use crate::abi::{GOTO_MAX, eth};
@@ -140,7 +141,7 @@ impl Kernel<'_> {
         let mut ends = HashMap::new();
         let mut rest = self.world.meaning(Meaning::Fault(Fault::FellThrough(chain.index)))?;
         // Filters that decide, the last first, not yet joined to the rest.
-        let mut batch: Vec<Node> = Vec::new();
+        let mut batch: Vec<Line> = Vec::new();
         for filters in prios.into_values().rev() {
             let goes_on = filters.iter().any(|filter| controls(filter).any(|control| control == Control::Continue));
             if goes_on {
@@ -159,7 +160,7 @@ impl Kernel<'_> {
                     continue;
                 }
                 let end = self.end(filter, chain.index, context, rest, &mut ends)?;
-                batch.push(guard.around(self.world, end)?);
+                batch.extend(guard.line(self.world, end)?);
             }
             if goes_on {
                 rest = self.join(&mut batch, rest)?;
@@ -169,7 +170,7 @@ impl Kernel<'_> {
         self.join(&mut batch, rest)
     }
 
-    fn join(&mut self, batch: &mut Vec<Node>, rest: Node) -> Result<Node, Full> {
+    fn join(&mut self, batch: &mut Vec<Line>, rest: Node) -> Result<Node, Full> {
         batch.reverse();
         let list = self.world.first_of(batch)?;
         batch.clear();

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::diagram::{Diagram, FALSE, Full, Leaf, Literal, NONE, Node, TRUE};
+use super::diagram::{Diagram, FALSE, Full, Leaf, Literal, Node, TRUE};
 use super::vars::{Vars, View, states_of};
 use crate::emit::eval::Fault;
-use crate::field::value::prefixes;
 use crate::field::{Cond, Field};
 use crate::ir::outcome::{Committed, Origin, Outcome};
 use crate::ir::policy::{Out, State, StateSet};
@@ -129,27 +128,7 @@ impl World {
         if let Some(node) = self.conds.get(&(field, view, conds.to_vec())) {
             return Ok(*node);
         }
-        let node = match conds {
-            [] => FALSE,
-            [Cond::Bits { value, mask }] => {
-                let literals = self.literals(field, view, *value, *mask)?;
-                self.diagram.cube(&literals, TRUE, FALSE)?
-            }
-            [Cond::Range { lo, hi }] => {
-                let mut node = FALSE;
-                for (value, mask) in prefixes((*lo).into(), (*hi).into(), field.row().bits) {
-                    let literals = self.literals(field, view, value, mask)?;
-                    let part = self.diagram.cube(&literals, TRUE, FALSE)?;
-                    node = self.diagram.or(part, node)?;
-                }
-                node
-            }
-            _ => {
-                let (first, second) = conds.split_at(conds.len() / 2);
-                let (first, second) = (self.any(field, view, first)?, self.any(field, view, second)?);
-                self.diagram.or(first, second)?
-            }
-        };
+        let node = self.any_of(field, view, conds)?;
         self.conds.insert((field, view, conds.to_vec()), node);
         Ok(node)
     }
@@ -213,20 +192,6 @@ impl World {
             node = self.diagram.or(one, node)?;
         }
         Ok(node)
-    }
-
-    /// First match: what the first of these says that is not [`NONE`]. Halves are joined, so that no long list is walked again
-    /// for each of its members.
-    pub fn first_of(&mut self, list: &[Node]) -> Result<Node, Full> {
-        match list {
-            [] => Ok(NONE),
-            [one] => Ok(*one),
-            _ => {
-                let (front, back) = list.split_at(list.len() / 2);
-                let (front, back) = (self.first_of(front)?, self.first_of(back)?);
-                self.diagram.first(front, back)
-            }
-        }
     }
 }
 

@@ -1,9 +1,14 @@
 //! A bound on the filters of a policy: it is refused with the rule that takes most of them.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::emit::linearize::TOO_MANY_FILTERS;
 use crate::emit::program::Program;
-use crate::ir::policy::Policy;
+use crate::field::{Cond, Field};
+use crate::hash::fnv;
+use crate::ir::policy::{Attach, Policy, Rule};
 use crate::source::Span;
 
 /// Reports a policy of more than `max` filters.
@@ -31,10 +36,70 @@ pub fn check(program: &Program, policy: &Policy, max: usize, diags: &mut Diagnos
     diags.push(found);
 }
 
+/// Refuses a policy whose rules name more values of one field than there may be filters: a filter compares with one. To share the filters
+/// of so many rules takes minutes, and helps only where most of them match nothing.
+#[must_use]
+pub fn values(policy: &Policy, max: u64) -> Option<Diagnostic> {
+    policy.attaches.iter().find_map(|attach| too_many_values(attach, max))
+}
+
+fn too_many_values(attach: &Attach, max: u64) -> Option<Diagnostic> {
+    let fields: BTreeSet<Field> = sets(attach.all_rules()).map(|(field, _)| field).collect();
+    fields.into_iter().find_map(|field| {
+        let of =
+            |rule| sets(std::iter::once(rule)).filter(move |(known, _)| *known == field).flat_map(|(_, conds)| conds);
+        let written = attach.all_rules().map(|rule| of(rule).count() as u64).sum::<u64>();
+        if written <= max {
+            return None;
+        }
+        // Two values with one hash count once: there may be a few more.
+        let mut hashes: Vec<u64> = attach.all_rules().flat_map(of).map(fnv).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let all = hashes.len() as u64;
+        let (_, most) = attach.all_rules().enumerate().max_by_key(|(at, rule)| (of(rule).count(), Reverse(*at)))?;
+        let message = format!(
+            "the rules hold {all} values of `{}`, and a filter compares with one; {max} filters are the limit",
+            field.row().name
+        );
+        let help = "write prefixes and ranges that cover more, or allow more with `--max-filters`";
+        let found = Diagnostic::new(&TOO_MANY_FILTERS, most.info.span, message);
+        (all > max).then(|| found.here(format!("{} of them stand in this rule", of(most).count())).help(help))
+    })
+}
+
+/// What the rules ask of each field.
+fn sets<'r>(rules: impl Iterator<Item = &'r Rule>) -> impl Iterator<Item = (Field, &'r Vec<Cond>)> {
+    rules.flat_map(|rule| &rule.alts).flat_map(|alt| &alt.sets).map(|(field, conds)| (*field, conds))
+}
+
 /// Where the rule stands; the policy's header for what the compiler adds.
 fn span(policy: &Policy, name: &str, position: usize) -> Option<Span> {
     let attach = policy.attaches.iter().find(|attach| attach.name == name)?;
     let mut infos = attach.all_rules().map(|rule| &rule.info).chain([&attach.default]);
     let found = infos.find(|info| info.position == position && position != 0);
     Some(found.map_or(attach.span, |info| info.span))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ir::resolve::Options;
+    use crate::pipeline::meaning;
+
+    #[test]
+    fn a_policy_of_too_many_values_names_the_rule_with_most() {
+        let text = "net web = { 10.0.0.1, 10.0.1.1 }\npolicy p on lo ingress {\n    allow from web\n    drop tcp from web\n    \
+                    allow from { 10.0.2.1, 10.0.3.1, 10.0.4.1 }\n    default drop\n}\n";
+        let files = BTreeMap::from([("p.pol".to_owned(), text.as_bytes().to_vec())]);
+        let compiled = meaning("p.pol", &files, &Options::default()).unwrap();
+        let policy = compiled.policy.unwrap();
+        // Seven are written, and five of them differ.
+        assert!(values(&policy, 5).is_none());
+        let finding = values(&policy, 4).unwrap();
+        assert!(compiled.map.text(finding.primary.span).starts_with("allow from { 10.0.2.1"), "{finding:?}");
+        assert!(finding.message.starts_with("the rules hold 5 values of"), "{finding:?}");
+    }
 }

@@ -5,6 +5,24 @@
 use super::{CACHE, Diagram, EMPTY, Full, Inner, Known, Node};
 
 impl Diagram {
+    /// Whether the function asks this variable or one before it.
+    #[must_use]
+    pub fn asks(&self, node: Node, level: u32) -> bool {
+        self.level(node) <= level
+    }
+
+    /// Whether [`NONE`] is among its values.
+    #[must_use]
+    pub fn is_open(&self, node: Node) -> bool {
+        self.open[node.0 as usize]
+    }
+
+    /// The value that a variable is taken to have.
+    #[must_use]
+    pub fn assumed(&self, level: u32) -> Option<bool> {
+        self.assumed.iter().find(|(known, _)| *known == level).map(|(_, value)| *value)
+    }
+
     pub(super) fn store(&mut self, inner: Inner, open: bool) -> Result<Node, Full> {
         let mut place = node_place(inner) & (self.table.len() - 1);
         loop {

@@ -1,0 +1,101 @@
+//! First-match lists as diagrams.
+//!
+//! ```text
+//! before   00 -> a   11 -> b   1* -> c
+//! after    where the first bit is 0: 0 -> a      where it is 1: 1 -> b   * -> c
+//! ```
+//!
+//! Where every line asks the next variable, the list is two shorter lists, one for each value: no line is stored that is not part of what
+//! the list comes to. Elsewhere its halves are worked out and joined.
+
+use super::diagram::{FALSE, Full, Literal, NONE, Node, TRUE};
+use super::vars::View;
+use super::world::World;
+use crate::field::value::prefixes;
+use crate::field::{Cond, Field};
+
+/// A line: what it comes to where its literals (ascending) hold. That asks only later variables than they do.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What must hold.
+    pub literals: Vec<Literal>,
+    /// What then.
+    pub inside: Node,
+}
+
+/// What is left of a line.
+type Left<'l> = (&'l [Literal], Node);
+
+impl World {
+    /// First match: what the first of these says that is not [`NONE`].
+    ///
+    /// # Errors
+    /// [`Full`], as of all that makes nodes.
+    pub fn first_of(&mut self, lines: &[Line]) -> Result<Node, Full> {
+        self.left(lines.iter().map(|line| (line.literals.as_slice(), line.inside)).collect())
+    }
+
+    /// A field satisfies one of these conditions.
+    ///
+    /// # Errors
+    /// [`Full`]
+    pub fn any_of(&mut self, field: Field, view: Option<View>, conds: &[Cond]) -> Result<Node, Full> {
+        let mut lines = Vec::with_capacity(conds.len());
+        for cond in conds {
+            match cond {
+                Cond::Bits { value, mask } => {
+                    lines.push(Line { literals: self.literals(field, view, *value, *mask)?, inside: TRUE });
+                }
+                Cond::Range { lo, hi } => {
+                    for (value, mask) in prefixes((*lo).into(), (*hi).into(), field.row().bits) {
+                        lines.push(Line { literals: self.literals(field, view, value, mask)?, inside: TRUE });
+                    }
+                }
+            }
+        }
+        let node = self.first_of(&lines)?;
+        self.diagram.first(node, FALSE)
+    }
+
+    fn left(&mut self, mut list: Vec<Left<'_>>) -> Result<Node, Full> {
+        match list.as_slice() {
+            [] => return Ok(NONE),
+            [(literals, inside)] => return self.diagram.cube(literals, *inside, NONE),
+            // All that reaches this list stops at its first line, where that does not let it go on.
+            [([], inside), ..] if !self.diagram.is_open(*inside) => return Ok(*inside),
+            _ => {}
+        }
+        let next = |(literals, _): &Left<'_>| literals.first().map(|(level, _)| *level);
+        let level = list.iter().map(|line| next(line).unwrap_or(u32::MAX)).min().unwrap_or(u32::MAX);
+        if list.iter().any(|line| next(line) != Some(level)) {
+            let back = list.split_off(cut(&list));
+            let (front, back) = (self.left(list)?, self.left(back)?);
+            return self.diagram.first(front, back);
+        }
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        for (literals, inside) in list {
+            let Some(((_, value), literals)) = literals.split_first() else { continue };
+            if *value { high.push((literals, inside)) } else { low.push((literals, inside)) }
+        }
+        let (low, high) = match self.diagram.assumed(level) {
+            Some(true) => (NONE, self.left(high)?),
+            Some(false) => (self.left(low)?, NONE),
+            None => (self.left(low)?, self.left(high)?),
+        };
+        self.diagram.node(level, low, high)
+    }
+}
+
+/// Where to cut a list in two: near the middle, where lines of one shape end, so that most lists ask the same of every line.
+fn cut(list: &[Left<'_>]) -> usize {
+    let middle = list.len() / 2;
+    let shape = |at: usize| list.get(at).map(|(literals, _)| literals.len());
+    let ends = |at: &usize| shape(*at) != shape(*at - 1);
+    let before = (1..=middle).rev().find(ends);
+    let behind = (middle.max(1)..list.len()).find(ends);
+    match (before, behind) {
+        (Some(before), Some(behind)) if behind - middle < middle - before => behind,
+        (Some(at), _) | (None, Some(at)) => at,
+        (None, None) => middle,
+    }
+}
