@@ -78,12 +78,7 @@ impl Guard {
         for condition in self.nodes {
             node = world.diagram.ite(condition, node, NONE)?;
         }
-        let literals = self.literals;
-        if literals.last().is_some_and(|(last, _)| world.diagram.asks(node, *last)) {
-            let inside = world.diagram.cube(&literals, node, NONE)?;
-            return Ok(Some(Line { literals: Vec::new(), inside }));
-        }
-        Ok(Some(Line { literals, inside: node }))
+        Ok(Some(Line { literals: self.literals, inside: node }))
     }
 
     /// As a condition.

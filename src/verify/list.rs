@@ -14,7 +14,7 @@ use super::world::World;
 use crate::field::value::prefixes;
 use crate::field::{Cond, Field};
 
-/// A line: what it comes to where its literals (ascending) hold. That asks only later variables than they do.
+/// A line: what it comes to where its literals (ascending) hold.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// What must hold.
@@ -32,7 +32,42 @@ impl World {
     /// # Errors
     /// [`Full`], as of all that makes nodes.
     pub fn first_of(&mut self, lines: &[Line]) -> Result<Node, Full> {
-        self.left(lines.iter().map(|line| (line.literals.as_slice(), line.inside)).collect())
+        let runs: Vec<&[Line]> = lines.chunk_by(|a, b| self.together(a, b)).collect();
+        let runs = runs.into_iter().map(|run| self.run(run)).collect::<Result<Vec<_>, _>>()?;
+        self.joined(&runs)
+    }
+
+    /// Whether what the line comes to asks variables before its last literal: the state of a connection stands before all headers.
+    fn asks_early(&self, line: &Line) -> bool {
+        line.literals.last().is_some_and(|(last, _)| self.diagram.asks(line.inside, *last))
+    }
+
+    /// Whether two neighbours are made into a diagram at once.
+    fn together(&self, a: &Line, b: &Line) -> bool {
+        let early = self.asks_early(a);
+        early == self.asks_early(b) && (!early || a.inside == b.inside)
+    }
+
+    fn run(&mut self, lines: &[Line]) -> Result<Node, Full> {
+        let Some(early) = lines.first().filter(|line| self.asks_early(line)) else {
+            return self.left(lines.iter().map(|line| (line.literals.as_slice(), line.inside)).collect());
+        };
+        // All come to the same: where any of them holds.
+        let node = self.left(lines.iter().map(|line| (line.literals.as_slice(), TRUE)).collect())?;
+        let any = self.diagram.first(node, FALSE)?;
+        self.diagram.ite(any, early.inside, NONE)
+    }
+
+    fn joined(&mut self, runs: &[Node]) -> Result<Node, Full> {
+        match runs {
+            [] => Ok(NONE),
+            [one] => Ok(*one),
+            _ => {
+                let (front, back) = runs.split_at(runs.len() / 2);
+                let (front, back) = (self.joined(front)?, self.joined(back)?);
+                self.diagram.first(front, back)
+            }
+        }
     }
 
     /// A field satisfies one of these conditions.
