@@ -62,18 +62,19 @@ struct Kind {
     members: Vec<usize>,
     /// Whether one of its filters can share a packet with another of them.
     meets_itself: bool,
-    /// Filters that wait for none, and how many are left in all.
+    /// Filters that wait for none, the first of them, and how many are left in all.
     ready: Vec<usize>,
+    first: Option<usize>,
     left: usize,
     /// Its filters by what they ask of some bits.
     indexes: HashMap<Vec<(Field, u128)>, Index>,
 }
 
-/// Which filters of a kind agree on some bits: hashes of these bits with the filters, sorted; and for each entry the
-/// next that may be of interest, since filters that have their place are of none.
+/// Which filters of a kind agree on some bits: hashes of these bits with the filters, sorted; and for each number of entries
+/// the number before the last of them that may be of interest, since filters that have their place are of none.
 struct Index {
     entries: Vec<(u64, usize)>,
-    next: Vec<usize>,
+    fewer: Vec<usize>,
 }
 
 /// The filters, and how far they are ordered.
@@ -131,6 +132,7 @@ impl<'a> Order<'a> {
         while let Some(next) = self.best() {
             let Some(kind) = self.kinds.get_mut(next) else { break };
             let mut round = std::mem::take(&mut kind.ready);
+            kind.first = None;
             kind.left -= round.len();
             round.sort_unstable();
             for at in &round {
@@ -156,8 +158,7 @@ impl<'a> Order<'a> {
     /// A kind that can be finished, else any; the first in the rules among equals.
     fn best(&self) -> Option<usize> {
         let able = self.kinds.iter().enumerate().filter(|(_, kind)| !kind.ready.is_empty());
-        let first = |kind: &Kind| Reverse(kind.ready.iter().min().copied());
-        able.max_by_key(|(_, kind)| (kind.ready.len() == kind.left, first(kind))).map(|(at, _)| at)
+        able.max_by_key(|(_, kind)| (kind.ready.len() == kind.left, Reverse(kind.first))).map(|(at, _)| at)
     }
 
     /// Has the filter wait for one that must stand before it; where there is none, it is ready.
@@ -182,6 +183,7 @@ impl<'a> Order<'a> {
         }
         if let Some(kind) = self.kinds.get_mut(own) {
             kind.ready.push(at);
+            kind.first = Some(kind.first.map_or(at, |first| first.min(at)));
         }
     }
 }
@@ -189,11 +191,21 @@ impl<'a> Order<'a> {
 impl Kind {
     fn new((protocol, shape): (u16, Shape)) -> Self {
         let meets_itself = shape.iter().any(|(_, mask)| mask.is_none());
-        Self { protocol, shape, members: Vec::new(), meets_itself, ready: Vec::new(), left: 0, indexes: HashMap::new() }
+        Self {
+            protocol,
+            shape,
+            members: Vec::new(),
+            meets_itself,
+            ready: Vec::new(),
+            first: None,
+            left: 0,
+            indexes: HashMap::new(),
+        }
     }
 
-    /// A filter of this kind that has no place yet, and must have one before the filter `at`: it comes before it in the
-    /// rules, shares a packet with it, and does something else. (Within one prio no two filters share a packet, whatever
+    /// The last filter of this kind that has no place yet, and must have one before the filter `at`: it comes before it in
+    /// the rules, shares a packet with it, and does something else. It is likely to be placed after all others of the kind
+    /// that must be, so that no filter waits often. (Within one prio no two filters share a packet, whatever
     /// they do: the kernel's order there is none of ours.)
     fn before(&mut self, at: usize, filter: &Placed, own: bool, all: &[(u16, Placed)], done: &[bool]) -> Option<usize> {
         let common = common(&self.shape, &filter.keys);
@@ -202,43 +214,43 @@ impl Kind {
             let of = |member: &usize| all.get(*member).map(|(_, filter)| (hash_of(&common, &filter.keys), *member));
             let mut entries: Vec<(u64, usize)> = self.members.iter().filter_map(of).collect();
             entries.sort_unstable();
-            let next = (0..entries.len()).collect();
-            self.indexes.insert(common.clone(), Index { entries, next });
+            let fewer = (0..=entries.len()).map(|count| count.saturating_sub(1)).collect();
+            self.indexes.insert(common.clone(), Index { entries, fewer });
         }
         let index = self.indexes.get_mut(&common)?;
-        let mut place = index.entries.partition_point(|(other, _)| *other < hash);
+        let mut count = index.entries.partition_point(|entry| *entry < (hash, at));
         loop {
-            place = index.live(place, done);
-            let (other, member) = *index.entries.get(place)?;
-            if other != hash || member >= at {
+            count = index.live(count, done);
+            let (other, member) = *index.entries.get(count.checked_sub(1)?)?;
+            if other != hash {
                 return None;
             }
             let (_, candidate) = all.get(member)?;
             if (own || candidate.does != filter.does) && overlap(&candidate.keys, &filter.keys) {
                 return Some(member);
             }
-            place += 1;
+            count -= 1;
         }
     }
 }
 
 impl Index {
-    /// The first entry from this one on whose filter has no place yet.
+    /// So many of the first entries, or fewer: the last of them has no place yet.
     fn live(&mut self, from: usize, done: &[bool]) -> usize {
-        let mut at = from;
-        while let Some((_, member)) = self.entries.get(at) {
+        let mut count = from;
+        while let Some((_, member)) = count.checked_sub(1).and_then(|last| self.entries.get(last)) {
             if !done.get(*member).copied().unwrap_or(true) {
                 break;
             }
-            at = self.next.get(at).copied().unwrap_or(at).max(at + 1);
+            count = self.fewer.get(count).copied().unwrap_or_default();
         }
         // Shorten the way for the next to come by.
         let mut shortened = from;
-        while shortened < at {
-            let Some(next) = self.next.get_mut(shortened) else { break };
-            shortened = std::mem::replace(next, at).max(shortened + 1);
+        while shortened > count {
+            let Some(fewer) = self.fewer.get_mut(shortened) else { break };
+            shortened = std::mem::replace(fewer, count);
         }
-        at
+        count
     }
 }
 
