@@ -3,7 +3,7 @@
 //! What an assertion speaks of is what a rule with its matches would match if it stood alone in the policy: so that policy's diagram
 //! is the set of packets. ARP and neighbour discovery, accepted by themselves, are left out.
 
-use super::diagram::{FALSE, Full, Literal};
+use super::diagram::{FALSE, Full};
 use super::matching::neighbour_talk;
 use super::names::Names;
 use super::pieces::in_pieces;
@@ -79,7 +79,7 @@ pub fn answers(policy: &Policy, block: usize, budget: Budget) -> Vec<Answer> {
     }
     let vars = Vars::new(&names);
     // Every limit lets something through.
-    let within: Vec<Literal> = vars.limits().iter().map(|ident| (vars.exceeds(*ident), false)).collect();
+    let within = vars.within_limits();
     let mut found = vec![Answer::Empty; asked.len()];
     let done = in_pieces(&vars, within, budget, &mut |world| piece(world, policy, attach, &asked, &mut found));
     if let Err((done, left)) = done {

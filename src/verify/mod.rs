@@ -37,6 +37,7 @@ use crate::ir::packet::Packet;
 use crate::ir::policy::{Attach, Policy};
 use diagram::{Diagram, FALSE, Full, Literal, NONE, Node, TRUE};
 use names::Names;
+use pieces::Pieces;
 use possible::possible;
 use vars::Vars;
 pub use world::Meaning;
@@ -138,8 +139,8 @@ impl Pair<'_> {
         let vars = self.vars();
         let mut block = Block::default();
         let mut attribute = budget.attribute > 0;
-        let mut open: Vec<Vec<Literal>> = vec![Vec::new()];
-        while let Some(assumed) = open.pop() {
+        let mut pieces = Pieces::new(Vec::new(), budget.pieces);
+        while let Some(assumed) = pieces.next() {
             let nodes = if attribute { budget.attribute.min(budget.nodes) } else { budget.nodes };
             let diagram = Diagram::new(nodes, assumed.clone());
             let mut world = World::new(vars.clone(), attribute, diagram);
@@ -147,28 +148,21 @@ impl Pair<'_> {
             block.nodes = block.nodes.max(world.diagram.size());
             match compared {
                 Ok(None) => {
-                    block.pieces += 1;
+                    pieces.done += 1;
                     block.attributed = attribute;
                 }
                 Ok(Some(way)) => return Err(Failure::Mismatch(Box::new(self.mismatch(&vars, &way)))),
                 Err(Full) if attribute => {
                     attribute = false;
-                    open.push(assumed);
+                    pieces.again(assumed);
                 }
                 Err(Full) => {
-                    let pieces = block.pieces + open.len() + 2;
-                    let Some(level) = world.split().filter(|_| pieces <= budget.pieces) else {
-                        return Err(Failure::TooLarge { block: self.at, proven: block.pieces, left: open.len() + 1 });
-                    };
-                    for value in [true, false] {
-                        let mut assumed = assumed.clone();
-                        assumed.push((level, value));
-                        open.push(assumed);
-                    }
+                    let too_large = |(proven, left)| Failure::TooLarge { block: self.at, proven, left };
+                    pieces.split(&world, &assumed).map_err(too_large)?;
                 }
             }
         }
-        Ok(block)
+        Ok(Block { pieces: pieces.done, ..block })
     }
 
     /// A way on which the two meanings differ.

@@ -5,7 +5,45 @@ use super::diagram::{Diagram, Full, Literal};
 use super::vars::Vars;
 use super::world::World;
 
-/// Runs `work` on all packets, or, where that takes too many nodes, on pieces of them. Returns how many pieces there were.
+/// Pieces of the packets: what is assumed of each, and how many are done.
+pub struct Pieces {
+    open: Vec<Vec<Literal>>,
+    /// Pieces that are done: who works on them counts.
+    pub done: usize,
+    most: usize,
+}
+
+impl Pieces {
+    /// All packets of which this is assumed, in one piece; `most` pieces may become of it.
+    pub fn new(start: Vec<Literal>, most: usize) -> Self {
+        Self { open: vec![start], done: 0, most }
+    }
+
+    /// The next piece, to be given back as done, or split, or for another try.
+    pub fn next(&mut self) -> Option<Vec<Literal>> {
+        self.open.pop()
+    }
+
+    /// The piece is tried once more.
+    pub fn again(&mut self, assumed: Vec<Literal>) {
+        self.open.push(assumed);
+    }
+
+    /// Splits the piece that grew too large in this world.
+    ///
+    /// # Errors
+    /// How many pieces were done, and how many are left, where they are too many.
+    pub fn split(&mut self, world: &World, assumed: &[Literal]) -> Result<(), (usize, usize)> {
+        let level = world.split().filter(|_| self.done + self.open.len() + 2 <= self.most);
+        let Some(level) = level else { return Err((self.done, self.open.len() + 1)) };
+        for value in [true, false] {
+            self.open.push(assumed.iter().copied().chain([(level, value)]).collect());
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work` on all packets, or, where that takes too many nodes, on pieces of them.
 ///
 /// # Errors
 /// How many pieces were done, and how many are left, where they are too many.
@@ -14,22 +52,14 @@ pub fn in_pieces(
     start: Vec<Literal>,
     budget: Budget,
     work: &mut dyn FnMut(&mut World) -> Result<(), Full>,
-) -> Result<usize, (usize, usize)> {
-    let mut open = vec![start];
-    let mut done = 0;
-    while let Some(assumed) = open.pop() {
+) -> Result<(), (usize, usize)> {
+    let mut pieces = Pieces::new(start, budget.pieces);
+    while let Some(assumed) = pieces.next() {
         let mut world = World::new(vars.clone(), false, Diagram::new(budget.nodes, assumed.clone()));
-        if work(&mut world).is_ok() {
-            done += 1;
-            continue;
-        }
-        let level = world.split().filter(|_| done + open.len() + 2 <= budget.pieces);
-        let Some(level) = level else { return Err((done, open.len() + 1)) };
-        for value in [true, false] {
-            let mut assumed = assumed.clone();
-            assumed.push((level, value));
-            open.push(assumed);
+        match work(&mut world) {
+            Ok(()) => pieces.done += 1,
+            Err(Full) => pieces.split(&world, &assumed)?,
         }
     }
-    Ok(done)
+    Ok(())
 }

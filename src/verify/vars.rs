@@ -7,6 +7,7 @@
 //! or Program names, all others are one ("other").
 
 use super::alphabet::Alphabet;
+use super::diagram::Literal;
 use super::names::{Names, Symbols};
 use crate::abi::{eth, ipproto};
 use crate::field::Field;
@@ -185,6 +186,12 @@ impl Vars {
     pub fn exceeds(&self, ident: u32) -> u32 {
         let at = self.limits.partition_point(|known| *known < ident);
         self.budgets + u32::try_from(at).unwrap_or(u32::MAX / 2)
+    }
+
+    /// That a packet exceeds no budget.
+    #[must_use]
+    pub fn within_limits(&self) -> Vec<Literal> {
+        self.limits.iter().map(|ident| (self.exceeds(*ident), false)).collect()
     }
 
     /// Rules with a budget.
