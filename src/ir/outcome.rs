@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::policy::{Actions, Nat, NatSide, Out, Policy, State};
+use super::policy::{Actions, Attach, Nat, NatSide, Out, Policy, RuleInfo, State};
 use crate::abi::{eth, ipproto};
 use crate::field::Field;
 use crate::ir::packet::{CtView, Packet};
@@ -54,6 +54,18 @@ pub enum Origin {
     Implicit,
     /// A filter that the compiler added and that should decide nothing.
     Machinery,
+}
+
+impl Origin {
+    /// The rule, or the default, of this block; `None` for what the compiler adds.
+    #[must_use]
+    pub fn info(self, attach: &Attach) -> Option<&RuleInfo> {
+        match self {
+            Self::Rule { ident, .. } => attach.rule(ident),
+            Self::Default => Some(&attach.default),
+            Self::Implicit | Self::Machinery => None,
+        }
+    }
 }
 
 /// A commit that took effect.

@@ -5,7 +5,7 @@ use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics, Level};
 use crate::emit::program::Program;
 use crate::ir::outcome::{Origin, Outcome};
-use crate::ir::policy::{Attach, Policy, RuleInfo};
+use crate::ir::policy::{Attach, Policy};
 use crate::source::Span;
 
 declare_lints! {
@@ -69,12 +69,7 @@ fn miscompiled(attach: &Attach, program: &Program, mismatch: &Mismatch) -> Diagn
 
 /// Where a rule of this block is written.
 pub(super) fn rule_of(attach: &Attach, origin: Origin) -> Option<Span> {
-    let info: &RuleInfo = match origin {
-        Origin::Rule { ident, .. } => attach.rule(ident)?,
-        Origin::Default => &attach.default,
-        Origin::Implicit | Origin::Machinery => return None,
-    };
-    (info.span != Span::default()).then_some(info.span)
+    origin.info(attach).map(|info| info.span).filter(|span| *span != Span::default())
 }
 
 fn decided(outcome: &Outcome, program: &Program) -> String {

@@ -61,7 +61,7 @@ fn mutate(rng: &mut Rng, policy: &mut Policy) {
 
 /// A rate per budget asked.
 fn rates(attach: &Attach, outcome: &Outcome) -> Vec<u32> {
-    let rules = || attach.prefilter.iter().chain(&attach.rules);
+    let rules = || attach.all_rules();
     let rate = |ident: &u32| match rules().find(|rule| rule.info.ident == *ident).unwrap().actions.limit {
         Some(Limit::Packets { rate, .. }) => u32::try_from(rate).unwrap(),
         other => panic!("{other:?}"),

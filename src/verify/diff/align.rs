@@ -31,7 +31,7 @@ impl Side {
 
     /// Prefilter and rules.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.attach.prefilter.iter().chain(&self.attach.rules)
+        self.attach.all_rules()
     }
 
     fn rules_mut(&mut self) -> impl Iterator<Item = &mut Rule> {

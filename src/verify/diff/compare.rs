@@ -33,7 +33,7 @@ pub fn compare(aligned: &Aligned, budget: Budget, most: usize) -> Result<Found, 
     let vars = Vars::new(&names);
     // A rule's limit says what happens to those that exceed it; so the others are compared first, with the limits asked. If
     // nothing differs there, all are.
-    let within: Vec<Literal> = vars.limits().iter().map(|ident| (vars.exceeds(*ident), false)).collect();
+    let within = vars.within_limits();
     let starts = if within.is_empty() { vec![within] } else { vec![within, Vec::new()] };
     let mut all = Vec::new();
     for start in starts {
@@ -60,15 +60,11 @@ pub fn compare(aligned: &Aligned, budget: Budget, most: usize) -> Result<Found, 
 fn class(raws: &[&Raw], aligned: &Aligned) -> Option<Class> {
     let (first, rest) = raws.split_first()?;
     let fate = |side: &Side, outcome: &Outcome, others: &mut dyn Iterator<Item = Origin>| {
-        let info = |ident: u32| side.rules().map(|rule| &rule.info).find(|info| info.ident == ident).cloned();
-        let decider = |origin: Origin| match origin {
-            Origin::Rule { ident, .. } => info(ident),
-            Origin::Default => Some(side.attach.default.clone()),
-            Origin::Implicit | Origin::Machinery => None,
-        };
+        let decider = |origin: Origin| origin.info(&side.attach).cloned();
         let mut met: HashSet<Origin> = [outcome.rule].into();
         let others = others.filter(|origin| met.insert(*origin)).filter_map(decider).collect();
-        let limits: Vec<RuleInfo> = outcome.limits.iter().filter_map(|ident| info(*ident)).collect();
+        let limits: Vec<RuleInfo> =
+            outcome.limits.iter().filter_map(|ident| side.attach.rule(*ident)).cloned().collect();
         let is_default = outcome.rule == Origin::Default;
         Fate { is_default, rule: decider(outcome.rule), others, limits, outcome: outcome.clone() }
     };
