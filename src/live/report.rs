@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 
 use super::plan::{Change, Plan, Row};
+use crate::emit::cost::report::grouped;
 use crate::emit::program::{Program, RuleRef};
 use crate::emit::tc::{attach_title, rule_title};
 
@@ -126,19 +127,6 @@ fn summary(out: &mut String, plan: &Plan) -> fmt::Result {
 /// `1 filter`, `2 filters`
 pub(crate) fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
-
-/// `18,442`
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[derive(Serialize)]

@@ -166,8 +166,9 @@ fn change(before: Option<u64>, after: u64) -> String {
     }
 }
 
-/// `12,345`
-fn grouped(number: u64) -> String {
+/// `12,345`: a number for people.
+#[must_use]
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
