@@ -63,6 +63,12 @@ pub fn compile_with(
     done.map(|_| run)
 }
 
+/// The text, and what it means. Names are looked up even in a file that did not parse as a whole, so that one run reports every mistake.
+fn read(path: &str, files: &dyn Files, options: &Options, run: &mut Compiled) -> Result<Policy, LoadError> {
+    let asts = load(path, files, &mut run.map, &mut run.diags)?;
+    Ok(resolve(&asts, &run.map, options, &mut run.diags))
+}
+
 fn stages(
     path: &str,
     files: &dyn Files,
@@ -70,15 +76,11 @@ fn stages(
     proving: Option<Proving>,
     run: &mut Compiled,
 ) -> Result<Option<()>, LoadError> {
-    let asts = load(path, files, &mut run.map, &mut run.diags)?;
-    // Names are looked up even in a file that did not parse as a whole, so that one run reports every mistake.
-    let policy = resolve(&asts, &run.map, options, &mut run.diags);
+    let policy = read(path, files, options, run)?;
     if run.diags.has_errors() {
         return Ok(None);
     }
     asserts::check(&policy, proving.map_or_else(Budget::default, |proving| proving.budget), &mut run.diags);
-    // A tree of many rules is large, and nothing asks it any more.
-    drop(asts);
     let most = options.filters_max.map_or(FILTERS_MAX, |most| FILTERS_MAX.max(most as u64));
     if let Some(finding) = cost::limit::values(&policy, most) {
         run.diags.push(finding);
@@ -109,8 +111,7 @@ fn stages(
 /// [`LoadError`]
 pub fn meaning(path: &str, files: &dyn Files, options: &Options) -> Result<Compiled, LoadError> {
     let mut run = Compiled::default();
-    let asts = load(path, files, &mut run.map, &mut run.diags)?;
-    let policy = resolve(&asts, &run.map, options, &mut run.diags);
+    let policy = read(path, files, options, &mut run)?;
     run.policy = Some(policy).filter(|_| !run.diags.has_errors());
     run.diags.sort();
     Ok(run)
