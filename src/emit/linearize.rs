@@ -99,9 +99,8 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
     let mut by_rule = vec![0u64; graph.rules.len()];
     for table in graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id)) {
         for line in &table.lines {
-            let product = line.sets.iter().fold(1u64, |product, (_, conds)| product.saturating_mul(conds.len() as u64));
             if let Some(count) = by_rule.get_mut(line.tail.rule) {
-                *count = count.saturating_add(product);
+                *count = count.saturating_add(line.product());
             }
         }
     }

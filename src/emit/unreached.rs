@@ -9,7 +9,7 @@ use super::program::Program;
 use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::field::Field;
-use crate::ir::policy::{Alt, Attach, Policy, Rule, Verdict};
+use crate::ir::policy::{Alt, Attach, Policy, Rule, StateSet, Verdict};
 use crate::optimize::notes::Notes;
 use crate::source::Span;
 
@@ -118,7 +118,7 @@ fn asks_no_more(wide: &Rule, rule: &Rule) -> bool {
 /// Whether the first rule matches all that the second does, as far as that can be told rule by rule.
 fn covers(wide: &Rule, rule: &Rule) -> bool {
     let zones = wide.actions.nat.is_empty() && wide.actions.commit_zones.is_empty();
-    let all = wide.states.0 & 0x7e == 0x7e;
+    let all = wide.states.and(StateSet::TRACKED) == StateSet::TRACKED;
     let states = all || (wide.pass == rule.pass && wide.states.and(rule.states) == rule.states);
     let alts = || rule.alts.iter().all(|alt| wide.alts.iter().any(|other| alt_covers(other, alt)));
     (zones || wide.actions == rule.actions) && states && asks_no_more(wide, rule) && alts()

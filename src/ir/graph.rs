@@ -121,6 +121,14 @@ pub struct Line {
     pub tail: Tail,
 }
 
+impl Line {
+    /// Filters of the line multiplied out.
+    #[must_use]
+    pub fn product(&self) -> u64 {
+        self.sets.iter().fold(1, |product, (_, conds)| product.saturating_mul(conds.len() as u64))
+    }
+}
+
 /// A table: the first line that matches, else the last tail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Table {

@@ -51,14 +51,12 @@ struct Cut {
 /// Puts the table into the graph, cut where that pays. `dispatch` is the origin of filters that only lead on.
 pub fn cut(graph: &mut Graph, table: &Table, dispatch: usize, scale: Scale) -> TableId {
     let before = graph.len();
-    let masks = Weights::of(&table.lines, table, scale).cost(0..table.lines.len(), scale);
-    let (lines, title) = (table.lines.clone(), table.title.clone());
-    let id = build(graph, table, lines, LEVELS, dispatch, scale);
+    let id = build(graph, table, table.lines.clone(), LEVELS, dispatch, scale);
     let chains = graph.len() - before;
     if chains > 1 {
-        let text =
-            format!("{} filters in one chain -> {chains} chains: each holds what can match there", masks.filters);
-        graph.notes.list.push(Note { pass: "cut", at: title, text });
+        let filters = table.lines.iter().map(Line::product).fold(0, u64::saturating_add);
+        let text = format!("{filters} filters in one chain -> {chains} chains: each holds what can match there");
+        graph.notes.list.push(Note { pass: "cut", at: table.title.clone(), text });
     }
     id
 }

@@ -138,9 +138,7 @@ impl Factoring<'_> {
             return otherwise;
         }
         let Table { frame, title, .. } = self.lines.table;
-        let product =
-            |line: &Line| line.sets.iter().fold(1u64, |product, (_, conds)| product.saturating_mul(conds.len() as u64));
-        let filters = lines.iter().map(product).fold(1, u64::saturating_add);
+        let filters = lines.iter().map(Line::product).fold(1, u64::saturating_add);
         let known = self.graph.len();
         let id = self.graph.table(Table { frame: *frame, title: title.clone(), lines, otherwise });
         if self.graph.len() > known {

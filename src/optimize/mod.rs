@@ -31,6 +31,7 @@ pub fn run(graph: Graph, scale: Scale) -> Graph {
         let new = graph.rebuilt(|graph, hook, table| factor::factor(graph, table, levels, hook.dispatch, scale));
         if short(&new) {
             let cut = new.rebuilt(|graph, hook, table| cut::cut(graph, &table, hook.dispatch, scale));
+            // Where nothing was cut, the graph stays as it was, with its order of tables.
             let any = cut.notes.list.len() > new.notes.list.len();
             return Some(cut).filter(|cut| any && short(cut)).unwrap_or(new);
         }
