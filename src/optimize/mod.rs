@@ -4,6 +4,7 @@
 mod classes;
 mod cut;
 pub mod dead;
+mod early;
 mod factor;
 mod lines;
 pub mod masks;
@@ -26,6 +27,7 @@ const LEVELS: [usize; 5] = [8, 6, 4, 2, 1];
 #[must_use]
 pub fn run(graph: Graph, scale: Scale) -> Graph {
     let short = |graph: &Graph| graph.hooks.iter().all(|hook| graph.depth(hook) <= DEPTH_MAX);
+    let graph = Some(early::drops(&graph, scale)).filter(short).unwrap_or(graph);
     let graph = Some(neighbours::behind(&graph)).filter(short).unwrap_or(graph);
     for levels in LEVELS {
         let new = graph.rebuilt(|graph, hook, table| factor::factor(graph, table, levels, hook.dispatch, scale));

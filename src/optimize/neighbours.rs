@@ -43,11 +43,7 @@ pub fn behind(graph: &Graph) -> Graph {
 /// The table with its implicit line moved; as it was, where that cannot be. `dispatch` is the origin of lines that only lead on.
 fn moved(graph: &mut Graph, dispatch: usize, mut table: Table) -> Result<Table, Table> {
     let Some(state) = state_table(graph, &table.otherwise) else { return Err(table) };
-    let implicit = |line: &Line| {
-        graph.rules.get(line.tail.rule).is_some_and(|rule| rule.role == Role::Implicit)
-            && line.sets.iter().any(|(field, _)| *field == Field::IcmpType)
-    };
-    let Some(line) = table.lines.pop_if(|line| implicit(line)) else { return Err(table) };
+    let Some(line) = table.lines.pop_if(|line| is_implicit(graph, line)) else { return Err(table) };
     let Some(state) = with_neighbours(graph, dispatch, state, &line) else {
         table.lines.push(line);
         return Err(table);
@@ -59,6 +55,12 @@ fn moved(graph: &mut Graph, dispatch: usize, mut table: Table) -> Result<Table, 
         table.lines.push(Line { ether: None, sets: vec![(Field::IpFlags, vec![cond])], tail });
     }
     Ok(table)
+}
+
+/// Whether it is the implicit line of neighbour discovery.
+pub fn is_implicit(graph: &Graph, line: &Line) -> bool {
+    graph.rules.get(line.tail.rule).is_some_and(|rule| rule.role == Role::Implicit)
+        && line.sets.iter().any(|(field, _)| *field == Field::IcmpType)
 }
 
 /// The table of states that this tail goes to behind a pass through conntrack, and nothing else.
