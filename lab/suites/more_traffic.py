@@ -577,6 +577,32 @@ def prefilter_first(way):
         whole, _ = net.fragments_pass("p0", "p2", fragments(udp("10.0.1.2", B, 50, 2, bytes(3000)), 1400))
 
 
+@case("drops by address at the head of a tracked policy: live connections too, fragments, but not neighbour discovery")
+def drops_early(way):
+    blocked, blocked6 = "10.0.0.9", "2001:db8:bad::9"
+    with policed(way, f"""
+        policy there on eth0 ingress zone 5 {{
+            drop from {{ {blocked}, 2001:db8:bad::/48 }}
+            allow established, redirect to eth1
+            allow new udp, redirect to eth1
+            default drop
+        }}
+        policy back on eth1 ingress zone 5 {{
+            allow tracked, redirect to eth0
+            default drop
+        }}
+    """, 2) as net:
+        for good, bad, far in ((A, blocked, B), (A6, blocked6, B6)):
+            net.passes("p0", "p1", udp(good, far, 1, 2))
+            net.passes("p1", "p0", udp(far, good, 2, 1))
+            net.passes("p0", "p1", udp(good, far, 1, 2))
+            net.drops("p0", udp(bad, far, 1, 2))
+            net.passes("p1", "p0", udp(far, bad, 7, 8))
+            net.drops("p0", udp(bad, far, 8, 7))
+        net.drops("p0", list(fragments(udp(blocked, B, 1, 2, bytes(3000)), 1400)))
+        net.passes("p0", "h0", neighbour_solicitation(blocked6, "ff02::1:ff00:9", B6, mac(2, 0)))
+
+
 @case("`original` and `reply`, `snat` and `dnat`: directions of one connection")
 def directions(way):
     with policed(way, f"""
