@@ -2,8 +2,8 @@
 //!
 //! ClassBench (Taylor and Turner, WUCSE-2004-28) describes twelve real filter sets by distributions, and makes sets of any
 //! size from them. Its files are for academic use, so none is copied here. What a profile holds was written anew, in
-//! round numbers: acl1 after the distributions of its parameter file; acl5, fw1 and ipc1 after reading parts of the sets
-//! published with NeuroCuts. Ports and addresses are our own.
+//! round numbers: acl1 after the distributions of its parameter file, the others after the sets of 10,000 rules published
+//! with NeuroCuts; as these, each uses so many networks, hosts and ports. Ports and addresses are our own.
 //!
 //! As there: a rule's protocol and port classes are drawn together, then a pair of prefix lengths, smoothed by two bits to
 //! each side; addresses are drawn from few networks, unevenly; the narrower rule comes first; no rule stands twice.
@@ -40,10 +40,14 @@ pub struct Profile {
     kinds: &'static [Kind],
     /// Exact ports in use, ranges in use.
     ports: (usize, usize),
+    /// Of a hundred exact ports, those below 1024.
+    low: usize,
     /// Networks that sources and destinations lie in.
     networks: (usize, usize),
     /// Hosts in use in each network.
     hosts: (usize, usize),
+    /// Of a hundred rules, those between the ends of another rule.
+    again: usize,
     /// TCP rules with flags, of a hundred.
     flagged: usize,
 }
@@ -52,6 +56,9 @@ const TCP: Option<u8> = Some(6);
 const UDP: Option<u8> = Some(17);
 const ICMP: Option<u8> = Some(1);
 const GRE: Option<u8> = Some(47);
+const ESP: Option<u8> = Some(50);
+const AH: Option<u8> = Some(51);
+const OSPF: Option<u8> = Some(89);
 
 const fn kind(weight: u16, proto: Option<u8>, ports: (Class, Class), lens: &'static [(u8, u8, u16)]) -> Kind {
     Kind { weight, proto, ports, lens }
@@ -102,105 +109,101 @@ pub const ACL1: Profile = Profile {
         kind(31, ICMP, (Any, Any), ACL1_PLAIN),
         kind(10, UDP, (Any, Exact), ACL1_EXACT),
     ],
-    ports: (71, 34),
-    networks: (6, 60),
-    hosts: (40, 60),
+    ports: (73, 34),
+    low: 8,
+    networks: (160, 340),
+    hosts: (12, 2),
+    again: 25,
     flagged: 19,
 };
 
-const ACL5_PAIRS: &[(u8, u8, u16)] = &[
-    (32, 32, 520),
-    (32, 30, 110),
-    (32, 28, 80),
-    (31, 32, 60),
-    (32, 26, 40),
-    (24, 32, 60),
-    (20, 32, 40),
-    (18, 32, 50),
-    (22, 28, 30),
-    (24, 26, 15),
-    (14, 32, 5),
-];
+const ACL5_PAIRS: &[(u8, u8, u16)] = &[(32, 32, 620), (32, 28, 190), (17, 31, 110), (19, 28, 60), (30, 30, 20)];
 
-/// Access lists with few overlaps: hosts and small networks, two ranges of three ports.
+/// Access lists with few overlaps: hosts and small networks, three ranges.
 pub const ACL5: Profile = Profile {
     kinds: &[
-        kind(480, UDP, (Any, Exact), ACL5_PAIRS),
-        kind(300, TCP, (Any, Exact), ACL5_PAIRS),
-        kind(100, TCP, (Any, Range), ACL5_PAIRS),
-        kind(100, ICMP, (Any, Any), &[(32, 32, 880), (24, 32, 120)]),
-        kind(20, UDP, (Any, High), &[(32, 32, 900), (24, 32, 100)]),
+        kind(443, UDP, (Any, Exact), ACL5_PAIRS),
+        kind(272, TCP, (Any, Exact), ACL5_PAIRS),
+        kind(168, ICMP, (Any, Any), &[(32, 32, 790), (32, 28, 130), (27, 32, 80)]),
+        kind(60, TCP, (Any, Range), &[(32, 32, 370), (32, 28, 150), (17, 32, 480)]),
+        kind(37, UDP, (Any, High), &[(32, 32, 500), (32, 28, 500)]),
+        kind(17, OSPF, (Any, Any), &[(32, 32, 850), (29, 32, 150)]),
+        kind(3, TCP, (Any, High), &[(32, 28, 700), (32, 32, 300)]),
     ],
-    ports: (36, 3),
-    networks: (30, 80),
-    hosts: (6, 30),
+    ports: (35, 3),
+    low: 55,
+    networks: (40, 200),
+    hosts: (4, 3),
+    again: 45,
     flagged: 0,
 };
 
-const FROM_ANY: &[(u8, u8, u16)] = &[(0, 32, 800), (0, 28, 50), (0, 26, 50), (0, 0, 60), (0, 24, 40)];
-const TO_ANY: &[(u8, u8, u16)] = &[(32, 0, 800), (28, 0, 60), (26, 0, 50), (0, 0, 40), (24, 0, 50)];
+const FROM_ANY: &[(u8, u8, u16)] = &[(0, 32, 930), (0, 26, 10), (0, 0, 30), (32, 0, 30)];
+const TO_ANY: &[(u8, u8, u16)] = &[(32, 0, 860), (26, 0, 20), (0, 0, 25), (0, 32, 95)];
 const NETS_TO_ANY: &[(u8, u8, u16)] =
     &[(32, 0, 340), (28, 0, 220), (26, 0, 120), (23, 0, 120), (21, 0, 150), (16, 0, 30), (0, 0, 20)];
+const HIGH_TO_HIGH: &[(u8, u8, u16)] = &[(0, 32, 640), (32, 32, 170), (32, 21, 190)];
+const EXACT_TO_EXACT: &[(u8, u8, u16)] = &[(0, 32, 420), (32, 0, 390), (28, 28, 190)];
+const TO_HIGH: &[(u8, u8, u16)] = &[(32, 32, 500), (32, 0, 500)];
+const FROM_HIGH: &[(u8, u8, u16)] = &[(0, 32, 600), (32, 32, 400)];
 
-/// A firewall: one end is nearly always anywhere; many rules ask for high ports.
+/// A firewall: one end is nearly always anywhere, the other one of very many hosts.
 pub const FW1: Profile = Profile {
     kinds: &[
-        kind(430, TCP, (Any, Exact), FROM_ANY),
-        kind(90, UDP, (Any, Exact), FROM_ANY),
-        kind(90, UDP, (Exact, Any), TO_ANY),
-        kind(60, UDP, (Exact, High), TO_ANY),
-        kind(60, UDP, (High, Exact), FROM_ANY),
-        kind(30, TCP, (High, High), FROM_ANY),
-        kind(20, UDP, (High, High), FROM_ANY),
-        kind(90, TCP, (Any, Any), NETS_TO_ANY),
-        kind(50, ICMP, (Any, Any), NETS_TO_ANY),
-        kind(70, GRE, (Any, Any), NETS_TO_ANY),
-        kind(10, None, (Any, Any), TO_ANY),
+        kind(446, TCP, (Any, Exact), FROM_ANY),
+        kind(138, UDP, (Any, Exact), FROM_ANY),
+        kind(107, UDP, (Exact, Any), TO_ANY),
+        kind(86, TCP, (Any, Any), NETS_TO_ANY),
+        kind(48, GRE, (Any, Any), NETS_TO_ANY),
+        kind(39, TCP, (High, High), HIGH_TO_HIGH),
+        kind(35, ICMP, (Any, Any), NETS_TO_ANY),
+        kind(26, UDP, (Exact, Exact), EXACT_TO_EXACT),
+        kind(22, UDP, (High, High), HIGH_TO_HIGH),
+        kind(21, UDP, (Exact, High), TO_HIGH),
+        kind(20, UDP, (High, Exact), FROM_HIGH),
+        kind(11, None, (Any, Any), NETS_TO_ANY),
     ],
-    ports: (30, 0),
-    networks: (40, 60),
-    hosts: (60, 60),
+    ports: (40, 0),
+    low: 88,
+    networks: (3_000, 6_500),
+    hosts: (2, 2),
+    again: 0,
     flagged: 95,
 };
 
-const IPC1_PAIRS: &[(u8, u8, u16)] = &[
-    (32, 32, 240),
-    (32, 25, 70),
-    (32, 23, 60),
-    (32, 16, 60),
-    (25, 32, 90),
-    (23, 32, 80),
-    (16, 32, 60),
-    (27, 31, 40),
-    (24, 25, 60),
-    (28, 16, 30),
-    (20, 28, 20),
-    (0, 32, 120),
-    (32, 0, 30),
-];
-const IPC1_HOSTS: &[(u8, u8, u16)] =
-    &[(32, 32, 500), (24, 32, 200), (16, 32, 60), (32, 25, 150), (32, 17, 60), (28, 28, 60)];
+const IPC1_TO: &[(u8, u8, u16)] = &[(32, 32, 420), (24, 32, 330), (0, 32, 120), (24, 0, 70), (23, 24, 30), (0, 25, 30)];
+const IPC1_FROM: &[(u8, u8, u16)] =
+    &[(32, 25, 560), (24, 32, 190), (0, 32, 140), (32, 0, 50), (32, 32, 30), (27, 27, 30)];
 const IPC1_NETS: &[(u8, u8, u16)] =
-    &[(24, 24, 400), (22, 25, 200), (25, 30, 100), (17, 20, 50), (28, 16, 50), (16, 29, 50)];
+    &[(24, 24, 620), (24, 16, 120), (17, 24, 90), (27, 24, 60), (24, 0, 60), (0, 24, 50)];
+const IPC1_RANGE: &[(u8, u8, u16)] = &[(24, 32, 700), (32, 32, 30), (0, 32, 120), (16, 32, 150)];
 
-/// Chains of a Linux firewall: everything occurs.
+/// Chains of a Linux firewall: everything occurs, and one rule in three asks for networks alone.
 pub const IPC1: Profile = Profile {
     kinds: &[
-        kind(230, UDP, (Any, Exact), IPC1_PAIRS),
-        kind(200, TCP, (Any, Exact), IPC1_PAIRS),
-        kind(120, UDP, (Exact, Any), IPC1_PAIRS),
-        kind(130, TCP, (Exact, Any), IPC1_PAIRS),
-        kind(35, TCP, (Any, Range), IPC1_HOSTS),
-        kind(25, TCP, (Range, Any), IPC1_HOSTS),
-        kind(60, UDP, (Any, High), IPC1_HOSTS),
-        kind(20, UDP, (High, Any), IPC1_HOSTS),
-        kind(60, TCP, (Any, Any), IPC1_NETS),
-        kind(40, ICMP, (Any, Any), IPC1_NETS),
-        kind(80, None, (Any, Any), IPC1_HOSTS),
+        kind(329, None, (Any, Any), IPC1_NETS),
+        kind(219, UDP, (Any, Exact), IPC1_TO),
+        kind(138, TCP, (Any, Exact), IPC1_TO),
+        kind(85, UDP, (Exact, Any), IPC1_FROM),
+        kind(80, TCP, (Exact, Any), IPC1_FROM),
+        kind(60, UDP, (Any, High), &[(32, 32, 800), (24, 32, 120), (0, 32, 80)]),
+        kind(22, TCP, (Any, Any), IPC1_NETS),
+        kind(18, TCP, (Any, Range), IPC1_RANGE),
+        kind(15, TCP, (Range, Any), IPC1_FROM),
+        kind(11, ICMP, (Any, Any), IPC1_NETS),
+        kind(6, UDP, (Any, Range), IPC1_RANGE),
+        kind(6, UDP, (Range, Any), IPC1_FROM),
+        kind(3, UDP, (Exact, Exact), &[(32, 32, 1000)]),
+        kind(3, GRE, (Any, Any), IPC1_NETS),
+        kind(3, UDP, (High, Any), IPC1_FROM),
+        kind(1, ESP, (Any, Any), IPC1_NETS),
+        kind(1, AH, (Any, Any), IPC1_NETS),
     ],
-    ports: (40, 5),
-    networks: (30, 60),
-    hosts: (12, 20),
+    ports: (45, 7),
+    low: 72,
+    networks: (200, 450),
+    hosts: (3, 3),
+    again: 17,
     flagged: 45,
 };
 
@@ -211,19 +214,20 @@ const TRIES: usize = 100;
 pub fn rules(profile: &Profile, size: usize, rng: &mut Rng) -> Vec<Rule> {
     let world = World::new(profile, rng);
     let mut known = std::collections::BTreeSet::new();
-    let mut drawn = Vec::with_capacity(size);
+    let mut drawn: Vec<(u32, Rule)> = Vec::with_capacity(size);
     for _ in 0..size.saturating_mul(TRIES) {
         if drawn.len() == size {
             break;
         }
         let Some(kind) = rng.weighted(profile.kinds, |kind| kind.weight) else { break };
-        let (rule, scope) = world.draw(kind, profile, rng);
+        let other = drawn.get(rng.below(drawn.len())).filter(|_| rng.chance(profile.again));
+        let (rule, scope) = world.draw(kind, profile, other.map(|(_, rule)| rule), rng);
         if known.insert(Rule { allow: true, ..rule.clone() }) {
-            drawn.push((scope, shape(&rule), rule));
+            drawn.push((scope, rule));
         }
     }
-    drawn.sort_by_key(|(scope, shape, _)| (*scope, *shape));
-    drawn.into_iter().map(|(_, _, rule)| rule).collect()
+    drawn.sort_by_key(|(scope, rule)| (*scope, shape(rule)));
+    drawn.into_iter().map(|(_, rule)| rule).collect()
 }
 
 /// Rules of one shape stand together among those of one scope.
@@ -256,7 +260,9 @@ impl World {
         };
         let sources = networks(profile.networks.0, profile.hosts.0);
         let targets = networks(profile.networks.1, profile.hosts.1);
-        let exact = (0..profile.ports.0).map(|_| rng.port(1, 9999)).collect();
+        let exact = (0..profile.ports.0)
+            .map(|_| if rng.chance(profile.low) { rng.port(1, 1023) } else { rng.port(1024, 9999) })
+            .collect();
         let range = |rng: &mut Rng| {
             let lo = rng.port(1, 6400) * 10;
             let width = [2, 3, 9, 9, 9, 19, 49, 50, 99].get(rng.below(9)).copied().unwrap_or(9);
@@ -266,24 +272,19 @@ impl World {
         Self { sources, targets, exact, ranges }
     }
 
-    /// A rule, and the binary logarithm of how many packets it matches.
-    fn draw(&self, kind: &Kind, profile: &Profile, rng: &mut Rng) -> (Rule, u32) {
+    /// A rule, between the ends of this other one if any, and the binary logarithm of how many packets it matches.
+    fn draw(&self, kind: &Kind, profile: &Profile, other: Option<&Rule>, rng: &mut Rng) -> (Rule, u32) {
         let (src, dst) = rng.weighted(kind.lens, |(.., weight)| *weight).map_or((0, 0), |(src, dst, _)| (*src, *dst));
-        let (src, dst) = (smooth(src, rng), smooth(dst, rng));
+        let ends = || (net(&self.sources, smooth(src, rng), rng), net(&self.targets, smooth(dst, rng), rng));
+        let (src, dst) = other.map_or_else(ends, |rule| (rule.src.clone(), rule.dst.clone()));
+        let len = |nets: &[Net]| nets.first().map_or(0, |net| u32::from(net.len));
+        let ends = 64 - len(&src) - len(&dst);
         let (sport, from_bits) = self.ports(kind.ports.0, rng);
         let (dport, to_bits) = self.ports(kind.ports.1, rng);
-        let rule = Rule {
-            allow: rng.chance(70),
-            proto: kind.proto,
-            src: net(&self.sources, src, rng),
-            dst: net(&self.targets, dst, rng),
-            sport,
-            dport,
-        };
+        let rule = Rule { allow: rng.chance(70), proto: kind.proto, src, dst, sport, dport };
         let proto_bits = if kind.proto.is_none() { 8 } else { 0 };
         let flags = u32::from(kind.proto == TCP && rng.chance(profile.flagged));
-        let scope = u32::from(64 - src - dst) + from_bits + to_bits + proto_bits + 2 - 2 * flags;
-        (rule, scope)
+        (rule, ends + from_bits + to_bits + proto_bits + 2 - 2 * flags)
     }
 
     fn ports(&self, class: Class, rng: &mut Rng) -> (Vec<Ports>, u32) {
