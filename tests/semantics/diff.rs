@@ -105,9 +105,11 @@ fn deciders(class: &Class) -> [String; 2] {
 
 /// Whether the class is one of packets that these decide.
 fn told(class: &Class, by: &[String; 2]) -> bool {
-    let others = [&class.old.others, &class.new.others];
-    let both = deciders(class).into_iter().zip(others).zip(by);
-    both.into_iter().all(|((first, others), by)| first == *by || others.iter().any(|rule| rule.text == *by))
+    let both = deciders(class).into_iter().zip([&class.old, &class.new]).zip(by);
+    both.into_iter().all(|((first, fate), by)| {
+        let implicit = fate.others_by_themselves && by == "Implicit";
+        first == *by || implicit || fate.others.iter().any(|rule| rule.text == *by)
+    })
 }
 
 /// Counts of what was seen.

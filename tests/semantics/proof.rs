@@ -13,7 +13,7 @@ use crate::{compile_at, mutants, number, packets, policies, report, scale};
 
 const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22 };
 
-/// Whether the proof of `program` fails, with a packet that both evaluators agree on.
+/// Whether the proof of `program` fails: with a packet that both evaluators agree on, or for its form.
 pub fn refuted(policy: &Policy, program: &Program) -> bool {
     match prove(policy, program, BUDGET) {
         Ok(_) => false,
@@ -26,6 +26,7 @@ pub fn refuted(policy: &Policy, program: &Program) -> bool {
             );
             true
         }
+        Err(Failure::Form(_)) => true,
         Err(failure) => panic!("{failure:?}"),
     }
 }

@@ -14,11 +14,11 @@ use crate::ir::policy::{Attach, Rule};
 use crate::verify::diagram::{FALSE, Full, Leaf, NONE, Node};
 use crate::verify::guard::Guard;
 use crate::verify::matching::headers;
-use crate::verify::possible::possible;
+use crate::verify::policy;
+use crate::verify::possible::seen;
 use crate::verify::vars::View;
 use crate::verify::words::{PARTS, describe};
 use crate::verify::world::World;
-use crate::verify::{policy, witness};
 
 /// Changes of outcomes, as [`World::change`] numbers them: old and new as compared, and the same without what passes translate.
 const NORMAL: [u32; 2] = [u32::MAX - 20, u32::MAX - 21];
@@ -108,8 +108,8 @@ pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) 
     if before == after {
         return Ok(Vec::new());
     }
-    let mut possible_both = possible(world, &old.policy, &old.attach)?;
-    let there = possible(world, &new.policy, &new.attach)?;
+    let mut possible_both = seen(world, &old.policy, &old.attach)?;
+    let there = seen(world, &new.policy, &new.attach)?;
     possible_both = world.diagram.and(possible_both, there)?;
     let differs = differing(world, aligned, before, after)?;
     let differs = world.diagram.and(possible_both, differs)?;
@@ -120,7 +120,7 @@ pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) 
     let mut found: Vec<Raw> = Vec::new();
     let mut known: HashMap<Key, usize> = HashMap::new();
     for (leaf, way) in world.diagram.ways(node) {
-        let example = witness::packet(&world.vars, &way, &new.attach);
+        let example = world.example(node, &way, &new.attach);
         let [before, after] = [old, new].map(|side| {
             let mut outcome = eval(&side.policy, &side.attach, &example);
             normal(&mut outcome, side);
