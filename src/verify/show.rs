@@ -54,9 +54,11 @@ pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
         Some(Fragment::Later) => text.push_str(" later fragment"),
         None => {}
     }
-    for field in [Field::TcpFlags, Field::IpTos, Field::IpTtl] {
+    for field in [Field::EthSrc, Field::EthDst, Field::TcpFlags, Field::IpTos, Field::IpTtl] {
         if let Some(value) = get(field).filter(|value| !is_usual(field, *value)) {
             let _ = match field {
+                Field::EthSrc => write!(text, " from mac {}", mac(value)),
+                Field::EthDst => write!(text, " to mac {}", mac(value)),
                 Field::TcpFlags => write!(text, " flags {}", flags(value)),
                 Field::IpTos if value & !DSCP == 0 => write!(text, " dscp {}", dscp(value)),
                 Field::IpTos => write!(text, " tos {value:#x}"),
@@ -81,7 +83,14 @@ pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
 
 /// The values that witnesses have where nothing asks.
 fn is_usual(field: Field, value: u128) -> bool {
-    matches!((field, value), (Field::TcpFlags, 2) | (Field::IpTos, 0) | (Field::IpTtl, 64))
+    matches!(
+        (field, value),
+        (Field::EthSrc, 0x0000_5e00_5301)
+            | (Field::EthDst, 0x0000_5e00_5302)
+            | (Field::TcpFlags, 2)
+            | (Field::IpTos, 0)
+            | (Field::IpTtl, 64)
+    )
 }
 
 /// The bits of `IpTos` that are the DSCP.

@@ -31,7 +31,7 @@ const FRIENDLY: [(Field, &[u128]); 6] = [
     (Field::Ipv4Src, &[0xc633_6407, 0xc000_0207, 0xcb00_7107, 0x0a00_0007, 0xac10_0007, 0xc0a8_0007]),
     (Field::Ipv4Dst, &[0xc000_020a, 0xc633_640a, 0xcb00_710a, 0x0a00_000a, 0xac10_000a, 0xc0a8_000a]),
     (Field::Ipv6Src, &[0x2001_0db8 << 96 | 7, 0x2001_0db8 << 96 | 1 << 64 | 7, 0xfd00 << 112 | 7]),
-    (Field::Ipv6Dst, &[0x2001_0db8 << 96 | 1 << 64 | 10, 0x2001_0db8 << 96 | 10, 0xfd00 << 112 | 10]),
+    (Field::Ipv6Dst, &[0x2001_0db8 << 96 | 1 << 64 | 0xa, 0x2001_0db8 << 96 | 0xa, 0xfd00 << 112 | 0xa]),
     (Field::SrcPort, &[40_000, 1024, 123, 53, 1]),
     (Field::DstPort, &[80, 443, 22, 53, 8080, 40_000, 1]),
 ];
@@ -39,7 +39,8 @@ const FRIENDLY: [(Field, &[u128]); 6] = [
 /// The packet with values that people know, where it still is what is looked for.
 #[must_use]
 pub fn friendly(mut packet: Packet, is_one: impl Fn(&Packet) -> bool) -> Packet {
-    for (field, values) in FRIENDLY {
+    let kinds: &[u128] = if packet.ethertype == eth::P_IPV6 { &[128, 1] } else { &[8, 3] };
+    for (field, values) in FRIENDLY.into_iter().chain([(Field::IcmpType, kinds)]) {
         let Some(known) = packet.fields.get(&field).copied() else { continue };
         // Those before its own value are better.
         for value in values.iter().take_while(|value| **value != known) {

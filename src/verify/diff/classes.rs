@@ -20,9 +20,9 @@ use crate::verify::vars::View;
 use crate::verify::words::{PARTS, describe};
 use crate::verify::world::World;
 
-/// Changes of outcomes, as [`World::change`] numbers them: old and new as compared, and the same without what passes translate.
+/// Changes of outcomes, as [`World::change`] numbers them: old and new as compared, and (downwards) those without what a pass translates.
 const NORMAL: [u32; 2] = [u32::MAX - 20, u32::MAX - 21];
-const BARE: u32 = u32::MAX - 22;
+const BARE: u32 = u32::MAX - 100;
 /// Leaves of the diagram of classes begin here.
 const FIRST: Leaf = 3;
 
@@ -90,28 +90,49 @@ fn applied(outcome: &mut Outcome, packet: &Packet) {
     }
 }
 
-fn bare(outcome: &mut Outcome) {
-    outcome.passes.iter_mut().for_each(|(_, applied)| *applied = false);
+/// The passes through this zone, the first or all later ones, translate nothing.
+fn bare(outcome: &mut Outcome, zone: u16, again: bool) {
+    let passes = outcome.passes.iter_mut().filter(|(passed, _)| *passed == zone).enumerate();
+    passes.filter(|(at, _)| (*at > 0) == again).for_each(|(_, (_, applied))| *applied = false);
 }
 
-/// One meaning as it is compared.
-fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32) -> Result<Node, Full> {
+/// One meaning as it is compared. `exact`: a pass translates only what has a translation on record; it is left out where
+/// that makes no difference.
+fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32, exact: bool) -> Result<Node, Full> {
     let node = policy::meaning(world, &side.policy, attach)?;
-    world.change(id, node, &mut |outcome| normal(outcome, side))
+    let mut node = world.change(id, node, &mut |outcome| normal(outcome, side))?;
+    let zones = if exact { world.vars.zones().to_vec() } else { Vec::new() };
+    for (at, zone) in (0u32..).zip(&zones) {
+        // One zone alone is never passed twice.
+        for again in if zones.len() > 1 { &[false, true][..] } else { &[false] } {
+            let id = BARE - 2 * at - u32::from(*again);
+            let unchanged = world.change(id, node, &mut |outcome| bare(outcome, *zone, *again))?;
+            let on_record = world.translated(View::Pass { zone: *zone, again: *again })?;
+            node = world.diagram.ite(on_record, node, unchanged)?;
+        }
+    }
+    Ok(node)
+}
+
+/// Whether the two pass other zones, or translate in others.
+fn passes_differ(aligned: &Aligned) -> bool {
+    let Aligned { old, new, .. } = aligned;
+    old.policy.translating != new.policy.translating || old.attach.passes != new.attach.passes
 }
 
 /// The classes of one piece.
 pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) -> Result<Vec<Raw>, Full> {
     let (old, new) = (&aligned.old, &aligned.new);
-    let before = meaning(world, old, &old.attach, NORMAL[0])?;
-    let after = meaning(world, new, &new.attach, NORMAL[1])?;
+    let exact = passes_differ(aligned);
+    let before = meaning(world, old, &old.attach, NORMAL[0], exact)?;
+    let after = meaning(world, new, &new.attach, NORMAL[1], exact)?;
     if before == after {
         return Ok(Vec::new());
     }
     let mut possible_both = seen(world, &old.policy, &old.attach)?;
     let there = seen(world, &new.policy, &new.attach)?;
     possible_both = world.diagram.and(possible_both, there)?;
-    let differs = differing(world, aligned, before, after)?;
+    let differs = world.diagram.zip(0, before, after, &mut |a, b| Leaf::from(a != b))?;
     let differs = world.diagram.and(possible_both, differs)?;
     if differs == FALSE {
         return Ok(Vec::new());
@@ -180,32 +201,6 @@ fn words(world: &mut World, node: Node, raws: &[&Raw], possible: Node) -> Result
     Ok(Packets { text: texts.join("; or "), exact: true })
 }
 
-/// Where the two differ. That a pass would apply what is on record matters only where something is.
-fn differing(world: &mut World, aligned: &Aligned, before: Node, after: Node) -> Result<Node, Full> {
-    let mut pair = |a: Leaf, b: Leaf| Leaf::from(a != b);
-    let strict = world.diagram.zip(0, before, after, &mut pair)?;
-    let [old, new] = [&aligned.old, &aligned.new].map(|side| &side.policy.translating);
-    if old == new {
-        return Ok(strict);
-    }
-    let before = world.change(BARE, before, &mut bare)?;
-    let after = world.change(BARE, after, &mut bare)?;
-    let otherwise = world.diagram.zip(0, before, after, &mut pair)?;
-    let mut on_record = FALSE;
-    for zone in old.symmetric_difference(new).copied().collect::<Vec<_>>() {
-        if !world.vars.zones().contains(&zone) {
-            continue;
-        }
-        // One zone alone is never passed twice.
-        let times: &[bool] = if world.vars.zones().len() > 1 { &[false, true] } else { &[false] };
-        for again in times.iter().copied() {
-            let here = world.translated(View::Pass { zone, again })?;
-            on_record = world.diagram.or(here, on_record)?;
-        }
-    }
-    world.diagram.ite(on_record, strict, otherwise)
-}
-
 /// The pairs of outcomes in the set where the two differ, each as a number; and whether a pair also says which rules decide: not where
 /// that takes too much.
 fn classes(
@@ -244,7 +239,7 @@ fn attributed(world: &mut World, aligned: &Aligned, differs: Node) -> Result<[No
     let mut nodes = [NONE; 2];
     for ((node, side), id) in nodes.iter_mut().zip([&aligned.old, &aligned.new]).zip(NORMAL) {
         let attach = meeting(world, &side.attach, differs)?;
-        *node = meaning(world, side, &attach, id)?;
+        *node = meaning(world, side, &attach, id, passes_differ(aligned))?;
     }
     Ok(nodes)
 }

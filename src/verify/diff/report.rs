@@ -137,10 +137,10 @@ fn others(fate: &Fate, map: &SourceMap) -> String {
     if let more @ 1.. = fate.others.len() - list.len() {
         list.push(count(more, "more rule"));
     }
-    let last = if list.len() > OTHERS { list.pop() } else { None };
+    let more = if list.len() > OTHERS { list.pop() } else { None };
     let mut text = list.join(", ");
-    if let Some(last) = last {
-        text = format!("{text} and {last}");
+    if let Some(more) = more {
+        text = format!("{text} and {more}");
     }
     match (text.is_empty(), fate.others_by_themselves) {
         (true, false) => text,

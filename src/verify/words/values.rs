@@ -11,8 +11,8 @@ use crate::verify::diagram::{FALSE, Full, Node, TRUE};
 use crate::verify::show::{DSCP, dscp, flags, mac, protocol};
 use crate::verify::world::World;
 
-/// Fields of a header, in the order of the words.
-pub const ORDER: [Field; 14] = [
+/// Fields of a header, in the order of the words, but for the type of ICMP.
+pub const ORDER: [Field; 13] = [
     Field::VlanId,
     Field::EthSrc,
     Field::EthDst,
@@ -22,7 +22,6 @@ pub const ORDER: [Field; 14] = [
     Field::Ipv4Dst,
     Field::Ipv6Dst,
     Field::DstPort,
-    Field::IcmpType,
     Field::IcmpCode,
     Field::TcpFlags,
     Field::IpTos,
@@ -61,7 +60,6 @@ impl Words {
             Field::DstPort => self.to[1].push(text),
             Field::EthSrc => self.more.push(format!("from mac {text}")),
             Field::EthDst => self.more.push(format!("to mac {text}")),
-            Field::IcmpType => self.more.push(format!("type {text}")),
             Field::IcmpCode => self.more.push(format!("code {text}")),
             Field::TcpFlags => self.more.push(format!("flags {text}")),
             Field::IpTos if text.contains("0x") => self.more.push(format!("tos {text}")),
