@@ -56,15 +56,15 @@ pub fn check(
 }
 
 fn miscompiled(attach: &Attach, program: &Program, mismatch: &Mismatch) -> Diagnostic {
-    let mut found = if mismatch.done.as_ref() == Ok(&mismatch.meant) {
-        Diagnostic::new(
-            &MISCOMPILED,
-            attach.span,
-            "the proof of this policy failed, but its packet shows no difference: the proof itself may be at fault",
-        )
-    } else {
-        Diagnostic::new(&MISCOMPILED, attach.span, "the filters of this policy would not do what it says")
+    let same_but_rule = |done: &Outcome| Outcome { rule: mismatch.meant.rule, ..done.clone() } == mismatch.meant;
+    let message = match &mismatch.done {
+        Ok(done) if *done == mismatch.meant => {
+            "the proof of this policy failed, but its packet shows no difference: the proof itself may be at fault"
+        }
+        Ok(done) if same_but_rule(done) => "the filters of this policy would not decide by the rules that it says",
+        _ => "the filters of this policy would not do what it says",
     };
+    let mut found = Diagnostic::new(&MISCOMPILED, attach.span, message);
     found = found.note(format!("packet: {}", show::packet(&mismatch.packet, &attach.devices, attach.hook)));
     found =
         found.note(format!("the policy says: {}{}", show::outcome(&mismatch.meant), decided(&mismatch.meant, program)));
@@ -92,7 +92,7 @@ fn decided(outcome: &Outcome, program: &Program) -> String {
         return match outcome.rule {
             Origin::Default => " (by the default)".to_owned(),
             Origin::Implicit => " (as ARP and neighbour discovery always are)".to_owned(),
-            _ => String::new(),
+            _ => " (by no rule: by a filter that should only lead on)".to_owned(),
         };
     };
     let rule = program.rules.iter().find(|rule| rule.ident == ident);

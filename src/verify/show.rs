@@ -10,6 +10,7 @@ use crate::ir::outcome::{Committed, Fate, Outcome, Translation};
 use crate::ir::packet::{CtView, Fragment, Packet};
 use crate::ir::policy::{Hook, NatSide, Out, State};
 use crate::ir::resolve::catalogue::{DSCP_NAMES, TCP_FLAGS};
+use crate::live::report::count;
 
 /// A packet on one line, written like a rule: `tcp 198.51.100.7:40000 > 192.0.2.10:80 on eth0 ingress, new in zone 1`; `devices` are those where it is seen.
 #[must_use]
@@ -161,7 +162,7 @@ pub fn outcome(outcome: &Outcome) -> String {
         let _ = write!(text, ", copied to {}", device(out));
     }
     if !outcome.limits.is_empty() {
-        let _ = write!(text, ", {} limits asked", outcome.limits.len());
+        let _ = write!(text, ", within {}", count(outcome.limits.len(), "limit"));
     }
     for (zone, nat) in &outcome.passes {
         let _ = write!(text, ", {}looked up in zone {zone}", if *nat { "translated and " } else { "" });

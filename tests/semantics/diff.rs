@@ -125,7 +125,7 @@ struct Seen {
 }
 
 fn check(old: &Policy, new: &Policy, rng: &mut Rng, seen: &mut Seen) {
-    let (found, seed) = (compare(old, new), seen.seed);
+    let (found, pair) = (compare(old, new), seen.seed);
     seen.pairs += 1;
     seen.same += u32::from(found.is_same());
     seen.classes += found.classes.len();
@@ -138,8 +138,8 @@ fn check(old: &Policy, new: &Policy, rng: &mut Rng, seen: &mut Seen) {
         for class in &classes {
             if class.example.exceeds.is_empty() {
                 let (differs, kind, by) = change((old, before), (new, after), &class.example);
-                assert!(differs, "seed {seed}: the example shows nothing: {class:#?}");
-                assert_eq!((kind, by), (Some(class.kind), deciders(class)), "seed {seed}: {class:#?}");
+                assert!(differs, "seed {pair}: the example shows nothing: {class:#?}");
+                assert_eq!((kind, by), (Some(class.kind), deciders(class)), "seed {pair}: {class:#?}");
             }
         }
         for _ in 0..60 {
@@ -154,7 +154,7 @@ fn check(old: &Policy, new: &Policy, rng: &mut Rng, seen: &mut Seen) {
             if classes.is_empty() {
                 assert!(
                     !change((old, before), (new, after), &packet).0,
-                    "seed {seed}: no difference was found: {packet:#?}"
+                    "seed {pair}: no difference was found: {packet:#?}"
                 );
             }
             packet.exceeds.clear();
@@ -162,7 +162,7 @@ fn check(old: &Policy, new: &Policy, rng: &mut Rng, seen: &mut Seen) {
             if differs {
                 seen.changed += 1;
                 let known = |class: &&&Class| told(class, &by) && kind.is_none_or(|kind| kind == class.kind);
-                assert!(classes.iter().find(known).is_some(), "seed {seed}: {kind:?} {by:?} is no class: {packet:#?}");
+                assert!(classes.iter().find(known).is_some(), "seed {pair}: {kind:?} {by:?} is no class: {packet:#?}");
             }
         }
     }
