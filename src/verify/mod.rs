@@ -243,7 +243,7 @@ impl World {
     fn example(&self, node: Node, way: &[Literal], attach: &Attach) -> Packet {
         let end = |packet: &Packet| {
             let way = witness::way(&self.vars, packet);
-            self.diagram.value(node, |level| way.contains(&level))
+            self.diagram.speaks_of(&way).then(|| self.diagram.value(node, |level| way.contains(&level)))
         };
         let packet = witness::packet(&self.vars, way, attach);
         let own = end(&packet);
