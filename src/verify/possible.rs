@@ -4,10 +4,12 @@ use super::commit::icmp;
 use super::diagram::{Full, Node, TRUE};
 use super::guard::{Facts, Guard};
 use super::names::{ICMP_KINDS, NEIGHBOUR_TALK};
+use super::not;
 use super::vars::View;
 use super::world::World;
 use crate::abi::{eth, ipproto};
 use crate::field::{Cond, Field};
+use crate::ir::packet::device_value;
 use crate::ir::policy::{Attach, Hook, Policy, State, StateSet};
 
 /// When a packet is one that there is.
@@ -42,8 +44,8 @@ pub fn possible(world: &mut World, policy: &Policy, attach: &Attach) -> Result<N
     world.diagram.and(node, carried)
 }
 
-/// When a packet is one that a user will ever see: besides, what conntrack shows of ICMP depends on its type. A proof leaves
-/// that open, for there it would only leave packets out; [`Names::icmp_kinds`](super::names::Names::icmp_kinds) must have named the types.
+/// When a packet is one that a user will ever see: besides, what conntrack shows of ICMP depends on its type, and on ingress
+/// a packet arrives by a device of the block. A proof leaves that open, for there it would only leave packets out; [`Names::icmp_kinds`](super::names::Names::icmp_kinds) must have named the types.
 ///
 /// # Errors
 /// [`Full`]
@@ -60,7 +62,25 @@ pub fn seen(world: &mut World, policy: &Policy, attach: &Attach) -> Result<Node,
         let shown = world.diagram.ite(any?, shown, TRUE)?;
         node = world.diagram.and(node, shown)?;
     }
-    Ok(node)
+    let arrives = arrival(world, attach)?;
+    world.diagram.and(node, arrives)
+}
+
+/// On ingress, packets arrive by the devices of the block.
+fn arrival(world: &mut World, attach: &Attach) -> Result<Node, Full> {
+    let own: Vec<u128> = attach.devices.iter().map(|device| device_value(device)).collect();
+    let (named, other): (Vec<u128>, Vec<u128>) =
+        world.vars.devices.values().iter().copied().partition(|value| own.contains(value));
+    if attach.hook == Hook::Egress || world.vars.devices.values().is_empty() {
+        return Ok(TRUE);
+    }
+    // A device that nothing names is told from those that are named only.
+    let unnamed = named.len() < own.len();
+    if unnamed {
+        let elsewhere = world.device(&other)?;
+        return not(world, elsewhere);
+    }
+    world.device(&named)
 }
 
 /// What zones can show.

@@ -123,17 +123,15 @@ fn symbol(symbols: &Symbols, set: &impl Fn(u32) -> bool, others: std::ops::Range
 
 fn device(vars: &Vars, way: &BTreeMap<u32, bool>, attach: &Attach) -> String {
     let set = |level: u32| way.get(&level) == Some(&true);
-    let own = attach.devices.first().cloned().unwrap_or_else(|| "eth0".to_owned());
+    let first = || attach.devices.first().cloned().unwrap_or_else(|| "eth0".to_owned());
     if vars.devices.values().is_empty() {
-        return own;
+        return first();
     }
     let name = |value: u128| String::from_utf8_lossy(&value.to_be_bytes()).trim_end_matches('\0').to_owned();
     let named: Vec<String> = vars.devices.values().iter().copied().map(name).collect();
-    match vars.devices.value(set) {
-        Some(value) => name(value),
-        None if !named.contains(&own) => own,
-        None => (0..=named.len()).map(|at| format!("other{at}")).find(|other| !named.contains(other)).unwrap_or(own),
-    }
+    let own = || attach.devices.iter().find(|own| !named.contains(own)).cloned();
+    let other = || (0..=named.len()).map(|at| format!("other{at}")).find(|other| !named.contains(other));
+    vars.devices.value(set).map(name).or_else(own).or_else(other).unwrap_or_else(first)
 }
 
 /// Whether the way asks anything of this view.

@@ -11,6 +11,14 @@ use ctpolicy::ir::policy::{Alt, Attach, Hook, Link, NatBits, Policy, Rule, State
 use crate::policies::{DEVICES, ETHERTYPES, VLANS, conds};
 use crate::rng::Rng;
 
+/// The same packet where it arrives at a device of the block: on ingress, no others do.
+pub fn arrived(mut packet: Packet, attach: &Attach) -> Packet {
+    if attach.hook == Hook::Ingress {
+        packet.device.clone_from(&attach.devices[0]);
+    }
+    packet
+}
+
 const INVALID: CtView = CtView { state: State::Invalid, mark: 0, label: 0, translated: false };
 
 /// A packet for this block: most often one that nearly fits one of its rules.
