@@ -156,7 +156,7 @@ fn finding(assertion: &Assertion, attach: &Attach, answer: &Answer) -> Option<Di
         Answer::Holds => return None,
         Answer::Empty => {
             let message = format!("no packet could break `{name}`: none satisfies all of its matches in {block}");
-            let finding = Diagnostic::new(&EMPTY_ASSERTION, assertion.span, message);
+            let finding = new_only(assertion, attach, Diagnostic::new(&EMPTY_ASSERTION, assertion.span, message));
             return Some(finding.help("correct the matches, or take the assertion out"));
         }
         Answer::Undecided(done, left) => {
@@ -175,10 +175,16 @@ fn finding(assertion: &Assertion, attach: &Attach, answer: &Answer) -> Option<Di
         finding = finding.because(span, format!("{what} {word} it"));
     }
     finding = finding.note(format!("packet: {}", show::packet(packet, &attach.devices, attach.hook)));
-    let rules = assertion.rules.iter().map(|(_, rule)| rule);
-    if attach.tracked() && rules.clone().any(|rule| rule.states == StateSet::of(&[State::New, State::Untracked])) {
-        finding =
-            finding.note("without a state word an assertion speaks of new packets only; `tracked` widens it to all");
-    }
+    let finding = new_only(assertion, attach, finding);
     Some(finding.help("drop such packets before that rule, narrow the rule, or correct the assertion"))
+}
+
+/// Says so where the assertion has no state word.
+fn new_only(assertion: &Assertion, attach: &Attach, finding: Diagnostic) -> Diagnostic {
+    let mut rules = assertion.rules.iter().map(|(_, rule)| rule);
+    if attach.tracked() && rules.any(|rule| rule.states == StateSet::of(&[State::New, State::Untracked])) {
+        return finding
+            .note("without a state word an assertion speaks of new packets only; `tracked` widens it to all");
+    }
+    finding
 }
