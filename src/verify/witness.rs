@@ -36,7 +36,7 @@ const FRIENDLY: [(Field, &[u128]); 6] = [
     (Field::DstPort, &[80, 443, 22, 53, 8080, 40_000, 1]),
 ];
 
-/// The packet with values that people know, where it still is what is looked for.
+/// The packet with values that people know, and without what need not be said, where it still is what is looked for.
 #[must_use]
 pub fn friendly(mut packet: Packet, is_one: impl Fn(&Packet) -> bool) -> Packet {
     let kinds: &[u128] = if packet.ethertype == eth::P_IPV6 { &[128, 1] } else { &[8, 3] };
@@ -49,6 +49,14 @@ pub fn friendly(mut packet: Packet, is_one: impl Fn(&Packet) -> bool) -> Packet 
                 break;
             }
             packet.fields.insert(field, known);
+        }
+    }
+    // A second pass that shows what the first did is not worth a word.
+    for zone in packet.again.keys().copied().collect::<Vec<u16>>() {
+        let mut once = packet.clone();
+        once.again.remove(&zone);
+        if is_one(&once) {
+            packet = once;
         }
     }
     packet
