@@ -96,15 +96,14 @@ fn bare(outcome: &mut Outcome, zone: u16, again: bool) {
     passes.filter(|(at, _)| (*at > 0) == again).for_each(|(_, (_, applied))| *applied = false);
 }
 
-/// One meaning as it is compared. `exact`: a pass translates only what has a translation on record; it is left out where
-/// that makes no difference.
-fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32, exact: bool) -> Result<Node, Full> {
+/// One meaning as it is compared: a pass through one of these zones translates only what has a translation on record.
+fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32, translating: &[u16]) -> Result<Node, Full> {
     let node = policy::meaning(world, &side.policy, attach)?;
     let mut node = world.change(id, node, &mut |outcome| normal(outcome, side))?;
-    let zones = if exact { world.vars.zones().to_vec() } else { Vec::new() };
-    for (at, zone) in (0u32..).zip(&zones) {
-        // One zone alone is never passed twice.
-        for again in if zones.len() > 1 { &[false, true][..] } else { &[false] } {
+    // One zone alone is never passed twice.
+    let times: &[bool] = if world.vars.zones().len() > 1 { &[false, true] } else { &[false] };
+    for (at, zone) in (0u32..).zip(translating) {
+        for again in times {
             let id = BARE - 2 * at - u32::from(*again);
             let unchanged = world.change(id, node, &mut |outcome| bare(outcome, *zone, *again))?;
             let on_record = world.translated(View::Pass { zone: *zone, again: *again })?;
@@ -114,18 +113,19 @@ fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32, exact: bool
     Ok(node)
 }
 
-/// Whether the two pass other zones, or translate in others.
-fn passes_differ(aligned: &Aligned) -> bool {
-    let Aligned { old, new, .. } = aligned;
-    old.policy.translating != new.policy.translating || old.attach.passes != new.attach.passes
+/// The zones that one of the two translates in.
+fn translating(world: &World, aligned: &Aligned) -> Vec<u16> {
+    let sides = [&aligned.old, &aligned.new];
+    let translates = |zone: &&u16| sides.iter().any(|side| side.policy.translating.contains(zone));
+    world.vars.zones().iter().filter(translates).copied().collect()
 }
 
 /// The classes of one piece.
 pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) -> Result<Vec<Raw>, Full> {
     let (old, new) = (&aligned.old, &aligned.new);
-    let exact = passes_differ(aligned);
-    let before = meaning(world, old, &old.attach, NORMAL[0], exact)?;
-    let after = meaning(world, new, &new.attach, NORMAL[1], exact)?;
+    let zones = translating(world, aligned);
+    let before = meaning(world, old, &old.attach, NORMAL[0], &zones)?;
+    let after = meaning(world, new, &new.attach, NORMAL[1], &zones)?;
     if before == after {
         return Ok(Vec::new());
     }
@@ -237,9 +237,10 @@ fn pairs(world: &mut World, set: Node, [before, after]: [Node; 2], id: u32) -> R
 fn attributed(world: &mut World, aligned: &Aligned, differs: Node) -> Result<[Node; 2], Full> {
     world.attribute = true;
     let mut nodes = [NONE; 2];
+    let zones = translating(world, aligned);
     for ((node, side), id) in nodes.iter_mut().zip([&aligned.old, &aligned.new]).zip(NORMAL) {
         let attach = meeting(world, &side.attach, differs)?;
-        *node = meaning(world, side, &attach, id, passes_differ(aligned))?;
+        *node = meaning(world, side, &attach, id, &zones)?;
     }
     Ok(nodes)
 }
