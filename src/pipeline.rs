@@ -92,11 +92,12 @@ fn stages(
     if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {
         cost::limit::check(&program, &policy, most, &mut run.diags);
     }
-    if !run.diags.has_errors() {
-        unreached::check(&program, &policy, &run.notes, &mut run.diags);
-    }
     if let Some(proving) = proving.filter(|_| !run.diags.has_errors()) {
         run.proof = report::check(&policy, &program, proving.budget, proving.accept_unproven, &mut run.diags);
+    }
+    // Of filters that are wrong, nothing can be said.
+    if !run.diags.has_errors() {
+        unreached::check(&program, &policy, &run.notes, &mut run.diags);
     }
     run.policy = Some(policy);
     if !run.diags.has_errors() {

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::out::write_atomically;
-use super::policy::tell_of;
+use super::policy::{tell_if_empty, tell_of_pieces};
 use super::{Exit, Failure, Out, PolicyArgs};
 use crate::diag::render;
 use crate::emit::cost::report::{Account, Stats};
@@ -73,7 +73,8 @@ fn version(text: &str) -> Result<(u16, u16), String> {
 pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let compiled = pipeline::compile_with(&args.file, &DiskFiles, &args.policy.options(), args.policy.proving())?;
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
-    tell_of(&args.file, &compiled, out);
+    tell_if_empty(&args.file, &compiled, out);
+    tell_of_pieces(&args.file, &compiled, out);
     let Some(texts) = print(&compiled, args)? else { return Ok(Exit::Policy) };
     match (args.output.as_deref(), texts.account) {
         (None, Some(account)) => out.result(&account)?,

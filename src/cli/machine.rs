@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::io;
 
-use super::policy::tell_of;
+use super::policy::tell_of_pieces;
 use super::{Failure, Out, PolicyArgs};
 use crate::diag::render;
 use crate::emit::netlink::Session;
@@ -25,7 +25,7 @@ pub fn compile(file: &str, args: &PolicyArgs, session: &Session, out: Out) -> Re
         compiled = pipeline::compile_with(file, &files, &options, args.proving())?;
     }
     out.message(&render::text(&compiled.diags, &compiled.map, out.color_err()));
-    tell_of(file, &compiled, out);
+    tell_of_pieces(file, &compiled, out);
     Ok(compiled)
 }
 

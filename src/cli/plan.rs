@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::policy::tell_if_empty;
 use super::{Exit, Failure, Out, PolicyArgs, machine};
 use crate::emit::netlink::{ApplyOptions, Outcome, Receipt, Session};
 use crate::emit::program::Program;
@@ -33,6 +34,7 @@ pub struct Args {
 pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
     let mut session = Session::open()?;
     let compiled = machine::compile(&args.file, &args.policy, &session, out)?;
+    tell_if_empty(&args.file, &compiled, out);
     let Some(program) = &compiled.program else { return Ok(Exit::Policy) };
     let (plan, changes) = compare(program, &mut session, out)?;
     out.result(&if args.json { report::json(&plan)? } else { report::text(&plan, program) })?;

@@ -110,12 +110,15 @@ impl ReadingArgs {
     }
 }
 
-/// Says so where a file becomes no policy at all (perhaps it is one of those that are only included), and where its proof was
-/// not of one piece.
-pub fn tell_of(file: &str, compiled: &Compiled, out: Out) {
+/// Says so where a file becomes no policy at all: perhaps it is one of those that are only included.
+pub fn tell_if_empty(file: &str, compiled: &Compiled, out: Out) {
     if compiled.program.as_ref().is_some_and(|program| program.attaches.is_empty()) {
         out.message(&format!("warning: `{file}` holds no policy and no rule: with it, nothing is filtered\n"));
     }
+}
+
+/// Says so where a proof was not of one piece.
+pub fn tell_of_pieces(file: &str, compiled: &Compiled, out: Out) {
     let blocks = compiled.proof.iter().flat_map(|proof| &proof.blocks);
     let pieces = blocks.map(|block| block.pieces).max().unwrap_or_default();
     if pieces > 1 {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::policy::tell_if_empty;
 use super::{Exit, Failure, Out, PolicyArgs, machine};
 use crate::emit::netlink::Session;
 use crate::live::record::{FOLDER, Record};
@@ -32,6 +33,7 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
         None => None,
         Some(file) => {
             let compiled = machine::compile(file, &args.policy, &session, out)?;
+            tell_if_empty(file, &compiled, out);
             let Some(program) = &compiled.program else { return Ok(Exit::Policy) };
             Some(Record::from(program))
         }

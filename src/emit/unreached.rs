@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::program::Program;
 use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::field::Field;
-use crate::ir::policy::{Alt, Attach, Policy, Rule, StateSet, Verdict};
+use crate::field::{Cond, Field};
+use crate::ir::packet::device_value;
+use crate::ir::policy::{Alt, Attach, Hook, Policy, Rule, StateSet, Verdict};
 use crate::optimize::notes::Notes;
 use crate::source::Span;
 
@@ -19,7 +20,8 @@ declare_lints! {
         "The first rule that matches decides, so a rule whose packets are all taken by rules before it does nothing. It becomes no \
          filter, and `status` will always show it with 0 packets.\n\n\
          Example: `drop from 10.0.0.0/8` and, after it, `allow tcp from 10.1.0.0/16 to port 22`: no packet from 10.1.0.0/16 is left \
-         for the second. A group that several policies `use` is only reported where a rule of it is reached in none of them.\n\n\
+         for the second. A group that several policies `use` is only reported where a rule of it is reached in none of them. On ingress a packet arrives by one of the policy's own devices, so \
+         `in` any other matches nothing.\n\n\
          Remedy: put the narrower rule first, narrow the wider one, or delete the rule if the other does what you mean.";
 }
 
@@ -35,7 +37,7 @@ pub fn check(program: &Program, policy: &Policy, notes: &Notes, diags: &mut Diag
     let reached: BTreeSet<(&str, usize)> = program.filters().filter_map(|filter| name(filter.rule)).collect();
     let mut written: HashMap<(&str, usize), &Rule> = HashMap::new();
     let mut alive: BTreeSet<Span> = BTreeSet::new();
-    let mut dead: BTreeMap<Span, (&Rule, Option<&Rule>)> = BTreeMap::new();
+    let mut dead: BTreeMap<Span, (&Rule, Option<&Rule>, bool)> = BTreeMap::new();
     let mut work = 0;
     for attach in &policy.attaches {
         for (at, rule) in attach.all_rules().enumerate() {
@@ -53,10 +55,11 @@ pub fn check(program: &Program, policy: &Policy, notes: &Notes, diags: &mut Diag
             work += before.len();
             let explain = work <= WORK_MAX;
             let by = before.into_iter().find(|other| explain && decides(other) && covers(other, rule));
-            if reached.contains(&name) && by.is_none() {
+            let elsewhere = arrives_elsewhere(attach, rule);
+            if reached.contains(&name) && by.is_none() && !elsewhere {
                 alive.insert(rule.info.span);
             } else {
-                dead.entry(rule.info.span).or_insert((rule, by));
+                dead.entry(rule.info.span).or_insert((rule, by, elsewhere));
             }
         }
     }
@@ -68,10 +71,30 @@ pub fn check(program: &Program, policy: &Policy, notes: &Notes, diags: &mut Diag
             taken.entry(rule.info.span).or_default().extend(by);
         }
     }
-    for (rule, by) in dead.into_values() {
+    for (rule, by, elsewhere) in dead.into_values() {
+        if elsewhere {
+            let found =
+                Diagnostic::new(&NEVER_MATCHES, rule.info.span, "no packet of this policy arrives by such a device");
+            diags.push(
+                found.help(
+                    "a policy on ingress sees what its own devices receive: name one of those, or leave `in` out",
+                ),
+            );
+            continue;
+        }
         let several = taken.remove(&rule.info.span).unwrap_or_default();
         diags.push(finding(rule, by, &several));
     }
+}
+
+/// Whether the rule asks for devices by which none of this block's packets arrives: on ingress, those that it is not on.
+fn arrives_elsewhere(attach: &Attach, rule: &Rule) -> bool {
+    let own = |cond: &Cond| attach.devices.iter().any(|device| cond.matches(device_value(device)));
+    let elsewhere = |alt: &Alt| {
+        let asked = alt.sets.iter().find(|(field, _)| *field == Field::InDev);
+        asked.is_some_and(|(_, conds)| !conds.iter().any(own))
+    };
+    attach.hook == Hook::Ingress && rule.alts.iter().all(elsewhere)
 }
 
 /// Whether packets look the same before conntrack and after it.

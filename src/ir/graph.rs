@@ -192,6 +192,8 @@ impl Graph {
             .map(|line| &line.tail)
             .chain([&table.otherwise])
             .filter_map(|tail| if let End::Goto(TableId(to)) = tail.end { Some(to) } else { None })
+            // A goto to nowhere has no edge; a proof finds it.
+            .filter(|to| self.tables.contains_node(*to))
             .collect();
         targets.sort_unstable();
         targets.dedup();

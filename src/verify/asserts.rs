@@ -7,11 +7,11 @@ use super::diagram::{FALSE, Full};
 use super::matching::neighbour_talk;
 use super::names::Names;
 use super::pieces::in_pieces;
-use super::possible::possible;
+use super::possible::seen;
 use super::report::rule_of;
 use super::vars::Vars;
 use super::world::World;
-use super::{Budget, not, policy, show, witness};
+use super::{Budget, not, policy, show};
 use crate::abi::eth;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::ir::eval::eval;
@@ -77,6 +77,7 @@ pub fn answers(policy: &Policy, block: usize, budget: Budget) -> Vec<Answer> {
     for attach in std::iter::once(attach).chain(&asked) {
         names.of_policy(attach, policy.nat_bits);
     }
+    names.icmp_kinds();
     let vars = Vars::new(&names);
     // Every limit lets something through.
     let within = vars.within_limits();
@@ -100,7 +101,7 @@ fn piece(
 ) -> Result<(), Full> {
     let meant = policy::meaning(world, policy, attach)?;
     let allowed = world.which(0, meant, &|outcome| outcome.verdict != Fate::Drop)?;
-    let there = possible(world, policy, attach)?;
+    let there = seen(world, policy, attach)?;
     let talk = neighbour_talk(world)?;
     let other = not(world, talk)?;
     let spoken = world.diagram.and(there, other)?;
@@ -113,7 +114,7 @@ fn piece(
         }
         let broken = world.diagram.and(set, allowed)?;
         if let (Answer::Holds, Some((way, ..))) = (&*answer, world.diagram.difference(broken, FALSE)) {
-            let packet = witness::packet(&world.vars, &way, attach);
+            let packet = world.example(broken, &way, attach);
             let outcome = eval(policy, attach, &packet);
             *answer = Answer::Broken(Box::new((packet, outcome)));
         }
@@ -155,7 +156,7 @@ fn finding(assertion: &Assertion, attach: &Attach, answer: &Answer) -> Option<Di
         Answer::Holds => return None,
         Answer::Empty => {
             let message = format!("no packet could break `{name}`: none satisfies all of its matches in {block}");
-            let finding = Diagnostic::new(&EMPTY_ASSERTION, assertion.span, message);
+            let finding = new_only(assertion, attach, Diagnostic::new(&EMPTY_ASSERTION, assertion.span, message));
             return Some(finding.help("correct the matches, or take the assertion out"));
         }
         Answer::Undecided(done, left) => {
@@ -174,10 +175,16 @@ fn finding(assertion: &Assertion, attach: &Attach, answer: &Answer) -> Option<Di
         finding = finding.because(span, format!("{what} {word} it"));
     }
     finding = finding.note(format!("packet: {}", show::packet(packet, &attach.devices, attach.hook)));
-    let rules = assertion.rules.iter().map(|(_, rule)| rule);
-    if attach.tracked() && rules.clone().any(|rule| rule.states == StateSet::of(&[State::New, State::Untracked])) {
-        finding =
-            finding.note("without a state word an assertion speaks of new packets only; `tracked` widens it to all");
-    }
+    let finding = new_only(assertion, attach, finding);
     Some(finding.help("drop such packets before that rule, narrow the rule, or correct the assertion"))
+}
+
+/// Says so where the assertion has no state word.
+fn new_only(assertion: &Assertion, attach: &Attach, finding: Diagnostic) -> Diagnostic {
+    let mut rules = assertion.rules.iter().map(|(_, rule)| rule);
+    if attach.tracked() && rules.any(|rule| rule.states == StateSet::of(&[State::New, State::Untracked])) {
+        return finding
+            .note("without a state word an assertion speaks of new packets only; `tracked` widens it to all");
+    }
+    finding
 }

@@ -12,6 +12,7 @@ mod ct;
 pub mod diagram;
 pub mod diff;
 mod filter;
+pub mod form;
 mod guard;
 mod list;
 mod matching;
@@ -84,6 +85,8 @@ pub struct Block {
 pub enum Failure {
     /// A packet that the Program treats otherwise than the policy says.
     Mismatch(Box<Mismatch>),
+    /// No packet of the model shows it: the kernel would not hold these filters as they are meant.
+    Form(form::Fault),
     /// More pieces than allowed.
     TooLarge {
         /// Which block.
@@ -115,7 +118,12 @@ pub struct Mismatch {
 pub fn prove(policy: &Policy, program: &Program, budget: Budget) -> Result<Proof, Failure> {
     let blocks = policy.attaches.iter().zip(&program.attaches).enumerate();
     let blocks = blocks.map(|(at, (attach, attached))| Pair { at, policy, attach, program, attached }.prove(budget));
-    blocks.collect::<Result<_, _>>().map(|blocks| Proof { blocks })
+    let proven = blocks.collect::<Result<_, _>>().map(|blocks| Proof { blocks });
+    // A packet says more, where it shows something.
+    if matches!(&proven, Err(Failure::Mismatch(found)) if found.done.as_ref() != Ok(&found.meant)) {
+        return proven;
+    }
+    form::faults(policy, program).into_iter().next().map_or(proven, |fault| Err(Failure::Form(fault)))
 }
 
 /// A block of a policy and what became of it.
@@ -180,8 +188,11 @@ impl Pair<'_> {
 
     fn mismatch(&self, vars: &Vars, way: &[Literal]) -> Mismatch {
         let packet = witness::packet(vars, way, self.attach);
-        let meant = eval(self.policy, self.attach, &packet);
-        let done = run(self.program, self.attached, &packet);
+        let outcomes =
+            |packet: &Packet| (eval(self.policy, self.attach, packet), run(self.program, self.attached, packet));
+        let shown = outcomes(&packet);
+        let packet = witness::friendly(packet, |packet| outcomes(packet) == shown);
+        let (meant, done) = shown;
         Mismatch { block: self.at, packet, meant, done }
     }
 }
@@ -228,6 +239,17 @@ fn not(world: &mut World, node: Node) -> Result<Node, Full> {
 }
 
 impl World {
+    /// A packet that goes this way through a diagram, or to the same end.
+    fn example(&self, node: Node, way: &[Literal], attach: &Attach) -> Packet {
+        let end = |packet: &Packet| {
+            let way = witness::way(&self.vars, packet);
+            self.diagram.speaks_of(&way).then(|| self.diagram.value(node, |level| way.contains(&level)))
+        };
+        let packet = witness::packet(&self.vars, way, attach);
+        let own = end(&packet);
+        witness::friendly(packet, |packet| end(packet) == own)
+    }
+
     /// A variable to split a proof by that grew too large: the highest bit of an address that has many nodes.
     fn split(&self) -> Option<u32> {
         let counts = self.diagram.counts();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::alphabet::Alphabet;
 use super::diagram::Literal;
+use crate::abi::{eth, ipproto};
 use crate::emit::program::{Action, Attached, Ct, Filter};
 use crate::field::value::prefixes;
 use crate::field::{Cond, Field};
@@ -77,7 +78,30 @@ pub struct Names {
 /// ICMPv6 types that hold the link together: neighbour discovery and MLD.
 pub const NEIGHBOUR_TALK: [u128; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
 
+/// For each family the types of errors, which conntrack shows as related to a connection or as invalid, and of answers, which begin no
+/// connection (`nf_conntrack_icmpv4_error` and `valid_new` in `net/netfilter/nf_conntrack_proto_icmp.c`; the same for ICMPv6).
+pub const ICMP_KINDS: [(u16, u8, &[Cond], &[Cond]); 2] = [
+    (
+        eth::P_IP,
+        ipproto::ICMP,
+        &[icmp(3), icmp(4), icmp(5), icmp(11), icmp(12)],
+        &[icmp(0), icmp(14), icmp(16), icmp(18)],
+    ),
+    (eth::P_IPV6, ipproto::ICMPV6, &[Cond::Bits { value: 0, mask: 0x80 }], &[icmp(129)]),
+];
+
+const fn icmp(kind: u128) -> Cond {
+    Cond::Bits { value: kind, mask: 0xff }
+}
+
 impl Names {
+    /// Adds the types of ICMP that conntrack tells apart.
+    pub fn icmp_kinds(&mut self) {
+        for (_, _, errors, answers) in ICMP_KINDS {
+            errors.iter().chain(answers).for_each(|cond| self.cond(Field::IcmpType, *cond));
+        }
+    }
+
     /// Adds what a policy names, and what its meaning asks besides.
     pub fn of_policy(&mut self, attach: &Attach, nat_bits: NatBits) {
         for kind in NEIGHBOUR_TALK {

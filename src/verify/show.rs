@@ -9,6 +9,8 @@ use crate::field::Field;
 use crate::ir::outcome::{Committed, Fate, Outcome, Translation};
 use crate::ir::packet::{CtView, Fragment, Packet};
 use crate::ir::policy::{Hook, NatSide, Out, State};
+use crate::ir::resolve::catalogue::{DSCP_NAMES, TCP_FLAGS};
+use crate::live::report::count;
 
 /// A packet on one line, written like a rule: `tcp 198.51.100.7:40000 > 192.0.2.10:80 on eth0 ingress, new in zone 1`; `devices` are those where it is seen.
 #[must_use]
@@ -53,9 +55,16 @@ pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
         Some(Fragment::Later) => text.push_str(" later fragment"),
         None => {}
     }
-    for (field, word) in [(Field::TcpFlags, "flags"), (Field::IpTos, "tos"), (Field::IpTtl, "ttl")] {
+    for field in [Field::EthSrc, Field::EthDst, Field::TcpFlags, Field::IpTos, Field::IpTtl] {
         if let Some(value) = get(field).filter(|value| !is_usual(field, *value)) {
-            let _ = write!(text, " {word} {value:#x}");
+            let _ = match field {
+                Field::EthSrc => write!(text, " from mac {}", mac(value)),
+                Field::EthDst => write!(text, " to mac {}", mac(value)),
+                Field::TcpFlags => write!(text, " flags {}", flags(value)),
+                Field::IpTos if value & !DSCP == 0 => write!(text, " dscp {}", dscp(value)),
+                Field::IpTos => write!(text, " tos {value:#x}"),
+                _ => write!(text, " ttl {value}"),
+            };
         }
     }
     if let Some(view) = packet.carried {
@@ -75,7 +84,42 @@ pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
 
 /// The values that witnesses have where nothing asks.
 fn is_usual(field: Field, value: u128) -> bool {
-    matches!((field, value), (Field::TcpFlags, 2) | (Field::IpTos, 0) | (Field::IpTtl, 64))
+    matches!(
+        (field, value),
+        (Field::EthSrc, 0x0000_5e00_5301)
+            | (Field::EthDst, 0x0000_5e00_5302)
+            | (Field::TcpFlags, 2)
+            | (Field::IpTos, 0)
+            | (Field::IpTtl, 64)
+    )
+}
+
+/// The bits of `IpTos` that are the DSCP.
+pub(super) const DSCP: u128 = 0xfc;
+
+/// TCP flags as the language writes them: `syn,fin`.
+pub(super) fn flags(bits: u128) -> String {
+    let names = TCP_FLAGS.iter().filter(|(_, bit)| bits & u128::from(*bit) != 0).map(|(name, _)| *name);
+    let known = TCP_FLAGS.iter().fold(0, |all, (_, bit)| all | u128::from(*bit));
+    match bits {
+        0 => "none".to_owned(),
+        _ if bits & !known != 0 => format!("{bits:#x}"),
+        _ => names.collect::<Vec<_>>().join(","),
+    }
+}
+
+/// The class of a TOS byte: `af41`, or a number.
+pub(super) fn dscp(tos: u128) -> String {
+    let class = tos >> 2;
+    let name = DSCP_NAMES.iter().find(|(_, known)| u128::from(*known) == class);
+    name.map_or_else(|| class.to_string(), |(name, _)| (*name).to_owned())
+}
+
+/// A hardware address: `02:00:00:00:00:01`.
+pub(super) fn mac(value: u128) -> String {
+    let bytes = value.to_be_bytes();
+    let last: Vec<String> = bytes.iter().skip(bytes.len() - 6).map(|byte| format!("{byte:02x}")).collect();
+    last.join(":")
 }
 
 pub(super) fn protocol(number: u8) -> String {
@@ -118,7 +162,7 @@ pub fn outcome(outcome: &Outcome) -> String {
         let _ = write!(text, ", copied to {}", device(out));
     }
     if !outcome.limits.is_empty() {
-        let _ = write!(text, ", {} limits asked", outcome.limits.len());
+        let _ = write!(text, ", within {}", count(outcome.limits.len(), "limit"));
     }
     for (zone, nat) in &outcome.passes {
         let _ = write!(text, ", {}looked up in zone {zone}", if *nat { "translated and " } else { "" });
@@ -152,7 +196,10 @@ fn committed(commit: &Committed) -> String {
                 let _ = write!(text, "-{last}");
             }
             if let Some((first, last)) = ports {
-                let _ = write!(text, " port {first}-{last}");
+                let _ = write!(text, " port {first}");
+                if first != last {
+                    let _ = write!(text, "-{last}");
+                }
             }
         }
         None => {}

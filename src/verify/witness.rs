@@ -26,6 +26,42 @@ const PLAIN: [(Field, u128); 11] = [
     (Field::IpTtl, 64),
 ];
 
+/// Values that people know, the best first: documentation addresses, else private ones, and common ports.
+const FRIENDLY: [(Field, &[u128]); 6] = [
+    (Field::Ipv4Src, &[0xc633_6407, 0xc000_0207, 0xcb00_7107, 0x0a00_0007, 0xac10_0007, 0xc0a8_0007]),
+    (Field::Ipv4Dst, &[0xc000_020a, 0xc633_640a, 0xcb00_710a, 0x0a00_000a, 0xac10_000a, 0xc0a8_000a]),
+    (Field::Ipv6Src, &[0x2001_0db8 << 96 | 7, 0x2001_0db8 << 96 | 1 << 64 | 7, 0xfd00 << 112 | 7]),
+    (Field::Ipv6Dst, &[0x2001_0db8 << 96 | 1 << 64 | 0xa, 0x2001_0db8 << 96 | 0xa, 0xfd00 << 112 | 0xa]),
+    (Field::SrcPort, &[40_000, 1024, 123, 53, 1]),
+    (Field::DstPort, &[80, 443, 22, 53, 8080, 40_000, 1]),
+];
+
+/// The packet with values that people know, and without what need not be said, where it still is what is looked for.
+#[must_use]
+pub fn friendly(mut packet: Packet, is_one: impl Fn(&Packet) -> bool) -> Packet {
+    let kinds: &[u128] = if packet.ethertype == eth::P_IPV6 { &[128, 1] } else { &[8, 3] };
+    for (field, values) in FRIENDLY.into_iter().chain([(Field::IcmpType, kinds)]) {
+        let Some(known) = packet.fields.get(&field).copied() else { continue };
+        // Those before its own value are better.
+        for value in values.iter().take_while(|value| **value != known) {
+            packet.fields.insert(field, *value);
+            if is_one(&packet) {
+                break;
+            }
+            packet.fields.insert(field, known);
+        }
+    }
+    // A second pass that shows what the first did is not worth a word.
+    for zone in packet.again.keys().copied().collect::<Vec<u16>>() {
+        let mut once = packet.clone();
+        once.again.remove(&zone);
+        if is_one(&once) {
+            packet = once;
+        }
+    }
+    packet
+}
+
 /// A packet that goes this way.
 #[must_use]
 pub fn packet(vars: &Vars, way: &[Literal], attach: &Attach) -> Packet {
@@ -95,17 +131,15 @@ fn symbol(symbols: &Symbols, set: &impl Fn(u32) -> bool, others: std::ops::Range
 
 fn device(vars: &Vars, way: &BTreeMap<u32, bool>, attach: &Attach) -> String {
     let set = |level: u32| way.get(&level) == Some(&true);
-    let own = attach.devices.first().cloned().unwrap_or_else(|| "eth0".to_owned());
+    let first = || attach.devices.first().cloned().unwrap_or_else(|| "eth0".to_owned());
     if vars.devices.values().is_empty() {
-        return own;
+        return first();
     }
     let name = |value: u128| String::from_utf8_lossy(&value.to_be_bytes()).trim_end_matches('\0').to_owned();
     let named: Vec<String> = vars.devices.values().iter().copied().map(name).collect();
-    match vars.devices.value(set) {
-        Some(value) => name(value),
-        None if !named.contains(&own) => own,
-        None => (0..=named.len()).map(|at| format!("other{at}")).find(|other| !named.contains(other)).unwrap_or(own),
-    }
+    let own = || attach.devices.iter().find(|own| !named.contains(own)).cloned();
+    let other = || (0..=named.len()).map(|at| format!("other{at}")).find(|other| !named.contains(other));
+    vars.devices.value(set).map(name).or_else(own).or_else(other).unwrap_or_else(first)
 }
 
 /// Whether the way asks anything of this view.

@@ -32,35 +32,47 @@ pub fn describe(world: &mut World, set: Node, possible: Node) -> Result<Packets,
     if whole.exact {
         return Ok(whole);
     }
-    let mut texts: Vec<String> = Vec::new();
-    for part in split(world, set)? {
-        let part = product(world, part, possible)?;
-        if !part.exact || texts.len() == PARTS {
-            return Ok(whole);
+    let families = split(world, vec![set], &world.vars.ethertypes.clone())?;
+    if let Some(texts) = each(world, &families, possible)? {
+        return Ok(texts);
+    }
+    let protocols = split(world, families, &world.vars.protos.clone())?;
+    Ok(each(world, &protocols, possible)?.unwrap_or(whole))
+}
+
+/// All of these parts in words; `None` where they are too many, or cannot be said exactly.
+fn each(world: &mut World, parts: &[Node], possible: Node) -> Result<Option<Packets>, Full> {
+    if parts.len() > PARTS {
+        return Ok(None);
+    }
+    let mut texts: Vec<String> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let part = product(world, *part, possible)?;
+        if !part.exact {
+            return Ok(None);
         }
         texts.push(part.text);
     }
-    Ok(Packets { text: texts.join("; or "), exact: true })
+    Ok(Some(Packets { text: texts.join("; or "), exact: true }))
 }
 
-/// The set by ethertype and IP protocol.
-fn split(world: &mut World, set: Node) -> Result<Vec<Node>, Full> {
-    let mut parts = vec![set];
-    for of in [|vars: &Vars| vars.ethertypes.clone(), |vars: &Vars| vars.protos.clone()] {
-        let symbols = of(&world.vars);
-        let mut next = Vec::new();
-        for part in parts {
-            let mut rest = part;
-            for value in symbols.values() {
-                let Some(literals) = symbols.literals(*value) else { continue };
-                let cube = world.diagram.cube(&literals, TRUE, FALSE)?;
-                next.push(world.diagram.and(cube, part)?);
-                rest = world.diagram.ite(cube, FALSE, rest)?;
-            }
-            next.push(rest);
-            next.retain(|part| *part != FALSE);
+/// The sets by what these symbols are; those that do not ask them stay whole.
+fn split(world: &mut World, sets: Vec<Node>, symbols: &Symbols) -> Result<Vec<Node>, Full> {
+    let mut parts = Vec::new();
+    for set in sets {
+        if world.diagram.project(set, &|level| !symbols.levels().contains(&level))? == set {
+            parts.push(set);
+            continue;
         }
-        parts = next;
+        let mut rest = set;
+        for value in symbols.values() {
+            let Some(literals) = symbols.literals(*value) else { continue };
+            let cube = world.diagram.cube(&literals, TRUE, FALSE)?;
+            parts.push(world.diagram.and(cube, set)?);
+            rest = world.diagram.ite(cube, FALSE, rest)?;
+        }
+        parts.push(rest);
+        parts.retain(|part| *part != FALSE);
     }
     Ok(parts)
 }
@@ -69,8 +81,10 @@ fn split(world: &mut World, set: Node) -> Result<Vec<Node>, Full> {
 fn product(world: &mut World, set: Node, possible: Node) -> Result<Packets, Full> {
     let mut all = Product { set, possible, said: possible, exact: true, words: Words::default() };
     all.kinds(world)?;
+    let place = all.words.more.len();
     all.header(world)?;
     all.views(world)?;
+    all.icmp_type(world, place)?;
     let exact = all.exact && all.said == set;
     Ok(Packets { text: all.words.text(), exact })
 }
@@ -86,8 +100,11 @@ struct Product {
 }
 
 impl Product {
-    /// What the set says of these variables; `None` where nothing.
+    /// What the set says of these variables; `None` where nothing, or where all has been said.
     fn about(&mut self, world: &mut World, keep: &dyn Fn(u32) -> bool) -> Result<Option<Node>, Full> {
+        if self.said == self.set {
+            return Ok(None);
+        }
         let here = world.diagram.project(self.set, keep)?;
         if here == TRUE || here == world.diagram.project(self.possible, keep)? {
             return Ok(None);
@@ -147,6 +164,21 @@ impl Product {
         Ok(())
     }
 
+    /// The type of ICMP, unless the states say as much: no error is new.
+    fn icmp_type(&mut self, world: &mut World, place: usize) -> Result<(), Full> {
+        let field = Field::IcmpType;
+        let Some((alphabet, base)) = world.vars.field(field).map(|(alphabet, base)| (alphabet.clone(), base)) else {
+            return Ok(());
+        };
+        let levels = base..base + alphabet.width();
+        let Some(here) = self.about(world, &|level| levels.contains(&level))? else { return Ok(()) };
+        match spell(world, field, &alphabet, base, here)? {
+            Some(text) => self.words.more.insert(place, format!("type {text}")),
+            None => self.exact = false,
+        }
+        Ok(())
+    }
+
     /// What conntrack says.
     fn views(&mut self, world: &mut World) -> Result<(), Full> {
         let zones = world.vars.zones().to_vec();
@@ -161,6 +193,11 @@ impl Product {
             if let Some(here) = self.about(world, &|level| (base..base + 3).contains(&level))? {
                 self.words.states.push(format!("{} {place}", states(world, view, base, here)));
             }
+            let level = world.vars.translated(view);
+            if let Some(here) = self.about(world, &|other| other == level)? {
+                let not = if world.diagram.value(here, |_| true) == 1 { "" } else { "not " };
+                self.words.states.push(format!("{not}translated {place}"));
+            }
             for field in [Field::CtMark, Field::CtLabel] {
                 let info = world.vars.info(view, field).map(|(alphabet, base)| (alphabet.clone(), base));
                 let Some((alphabet, base)) = info else { continue };
@@ -171,11 +208,6 @@ impl Product {
                     Some(text) => self.words.states.push(format!("{name} {text} {place}")),
                     None => self.exact = false,
                 }
-            }
-            let level = world.vars.translated(view);
-            if let Some(here) = self.about(world, &|other| other == level)? {
-                let not = if world.diagram.value(here, |_| true) == 1 { "" } else { "not " };
-                self.words.states.push(format!("{not}translated {place}"));
             }
         }
         for ident in world.vars.limits().to_vec() {

@@ -83,7 +83,8 @@ fn an_assertion_holds_where_no_packet_breaks_it() {
             let mut near = policy.clone();
             near.attaches[block].rules = vec![rule.clone()];
             for round in 0..60 {
-                let mut packet = packets::packet(&mut rng, if round % 3 == 0 { &policy } else { &near }, block);
+                let packet = packets::packet(&mut rng, if round % 3 == 0 { &policy } else { &near }, block);
+                let mut packet = packets::arrived(packet, &policy.attaches[block]);
                 packet.exceeds.clear();
                 if !speaks(&policy, block, &rule, &packet) {
                     continue;

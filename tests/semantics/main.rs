@@ -28,7 +28,7 @@ use std::fmt::Write as _;
 use ctpolicy::diag::Diagnostics;
 use ctpolicy::emit::eval::trace;
 use ctpolicy::emit::linearize::{FILTERS_MAX, linearize};
-use ctpolicy::emit::program::{Attached, Program};
+use ctpolicy::emit::program::Program;
 use ctpolicy::ir::early::late;
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::lower::lower;
@@ -101,13 +101,13 @@ fn compare(policy: &Policy, scale: Scale, packets: usize, rng: &mut Rng, tally: 
         return Ok(());
     };
     assert_eq!(program.attaches.len(), policy.attaches.len());
+    if let Some(fault) = form_fault(policy, &program) {
+        let case = Case { policy: policy.clone(), block: 0, packet: packets::packet(rng, policy, 0) };
+        let now = |case: &Case| compile(&case.policy).and_then(|program| form_fault(&case.policy, &program));
+        let case = shrink(case, &|case| now(case).is_some());
+        return Err(report(&case, scale, &now(&case).unwrap_or(fault)));
+    }
     for block in 0..policy.attaches.len() {
-        if let Some(fault) = form_fault(&program, &program.attaches[block]) {
-            let case = Case { policy: policy.clone(), block, packet: packets::packet(rng, policy, block) };
-            let now = |case: &Case| compile(&case.policy).and_then(|p| form_fault(&p, &p.attaches[case.block]));
-            let case = shrink(case, &|case| now(case).is_some());
-            return Err(report(&case, scale, &now(&case).unwrap_or(fault)));
-        }
         for _ in 0..packets {
             let packet = packets::packet(rng, policy, block);
             let meant = eval(policy, &policy.attaches[block], &packet);
@@ -123,8 +123,8 @@ fn compare(policy: &Policy, scale: Scale, packets: usize, rng: &mut Rng, tally: 
     Ok(())
 }
 
-fn form_fault(program: &Program, attached: &Attached) -> Option<String> {
-    let faults = form::faults(program, attached);
+fn form_fault(policy: &Policy, program: &Program) -> Option<String> {
+    let faults = form::faults(policy, program);
     (!faults.is_empty()).then(|| faults.join("\n"))
 }
 

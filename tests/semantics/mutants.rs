@@ -1,7 +1,7 @@
 //! Bugs planted by hand into the Program of a right compilation: the comparison must see each of them, or it is blind.
 
 use ctpolicy::abi::{eth, ipproto};
-use ctpolicy::emit::program::{Action, Chain, Commit, Control, Ct, Program, Role};
+use ctpolicy::emit::program::{Action, Chain, Commit, Control, Ct, Filter, Police, Program, Role};
 use ctpolicy::field::{Cond, Field};
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::outcome::Outcome;
@@ -413,39 +413,94 @@ fn crowded(program: &mut Program) -> (&mut Chain, usize) {
 /// What the complaint says, and how it is earned.
 type Bug = (&'static str, fn(&mut Program));
 
+/// Bugs that no packet of the model shows: the kernel would ignore, refuse or share something.
+const BUGS_OF_FORM: [Bug; 17] = [
+    ("does not end in a filter", |program| {
+        program.attaches[0].chains[0].filters.pop();
+    }),
+    ("two filters of the same keys", |program| {
+        let (chain, at) = crowded(program);
+        chain.filters[at + 1].keys = chain.filters[at].keys.clone();
+    }),
+    ("several masks", |program| {
+        let (chain, at) = crowded(program);
+        chain.filters[at].keys.pop();
+    }),
+    ("prio 1 holds protocol", |program| {
+        let (chain, at) = crowded(program);
+        chain.filters[at].protocol = eth::P_ARP;
+    }),
+    ("does not come after", |program| {
+        let (chain, at) = crowded(program);
+        chain.filters[at + 1].handle = chain.filters[at].handle;
+    }),
+    ("flower ignores", |program| {
+        let mut filters = chains(program).flat_map(|chain| &mut chain.filters);
+        let ports = filters.find(|f| f.keys.iter().any(|key| key.field == Field::DstPort)).unwrap();
+        ports.keys.retain(|key| key.field != Field::IpProto);
+    }),
+    ("canonical order", |program| {
+        let mut filters = chains(program).flat_map(|chain| &mut chain.filters);
+        filters.find(|filter| filter.keys.len() > 1).unwrap().keys.reverse();
+    }),
+    ("which is not there", |program| {
+        program.attaches[0].chains.pop();
+    }),
+    ("not distinct", |program| {
+        program.attaches[0].chains[1].index = 1;
+    }),
+    ("four filters of chain 0", |program| {
+        program.attaches[0].entry.filters[2].prio = 2;
+    }),
+    ("a filter has 33 actions", |program| {
+        let filter = chains(program).flat_map(|chain| &mut chain.filters).next().unwrap();
+        filter
+            .actions
+            .splice(..0, std::iter::repeat_n(Action::Ct(Ct::Clear, Control::Pipe), 33 - filter.actions.len()));
+    }),
+    ("outside its mask", |program| {
+        commits(program).find(|commit| commit.mark.is_some()).unwrap().mark = Some((3, 1));
+    }),
+    ("another rate", |program| {
+        let rate = Limit::Packets { rate: 11, burst: 1 };
+        polices(program).next().unwrap().limit = rate;
+    }),
+    ("several budgets", |program| {
+        polices(program).enumerate().for_each(|(at, police)| police.budget += u32::try_from(at).unwrap());
+    }),
+    ("shares its budget", |program| {
+        let (at, other) = (program.rules.len(), program.rules.len() - 1);
+        let limited = polices_of(program).map(|filter| filter.rule).next().unwrap();
+        program.rules.push(program.rules[limited].clone());
+        polices_of(program).next().unwrap().rule = at;
+        assert!(other != limited && polices_of(program).count() > 1);
+    }),
+    ("its filters are for eth0 egress", |program| program.attaches[0].hook = Hook::Egress),
+    ("it has no filters", |program| program.attaches.clear()),
+];
+
+fn polices_of(program: &mut Program) -> impl Iterator<Item = &mut Filter> {
+    let limits = |action: &Action| matches!(action, Action::Police(_));
+    chains(program).flat_map(|chain| &mut chain.filters).filter(move |filter| filter.actions.iter().any(limits))
+}
+
+fn polices(program: &mut Program) -> impl Iterator<Item = &mut Police> {
+    polices_of(program).flat_map(|filter| &mut filter.actions).filter_map(|action| match action {
+        Action::Police(police) => Some(police),
+        _ => None,
+    })
+}
+
 #[test]
-fn what_flower_would_not_take_is_seen() {
-    let right = compile(&sample()).unwrap();
-    assert_eq!(form::faults(&right, &right.attaches[0]), Vec::<String>::new());
-    let bugs: [Bug; 6] = [
-        ("does not end in a filter", |program| {
-            program.attaches[0].chains[0].filters.pop();
-        }),
-        ("holds twice", |program| {
-            let (chain, at) = crowded(program);
-            chain.filters[at + 1].keys = chain.filters[at].keys.clone();
-        }),
-        ("one packet fits", |program| {
-            let (chain, at) = crowded(program);
-            chain.filters[at].keys.pop();
-        }),
-        ("prio 1 holds", |program| {
-            let (chain, at) = crowded(program);
-            chain.filters[at].protocol = eth::P_ARP;
-        }),
-        ("flower ignores", |program| {
-            let mut filters = chains(program).flat_map(|chain| &mut chain.filters);
-            let ports = filters.find(|f| f.keys.iter().any(|key| key.field == Field::DstPort)).unwrap();
-            ports.keys.retain(|key| key.field != Field::IpProto);
-        }),
-        ("which is not there", |program| {
-            program.attaches[0].chains.pop();
-        }),
-    ];
-    for (text, bug) in bugs {
+fn what_no_packet_shows_is_seen() {
+    let policy = sample();
+    let right = compile(&policy).unwrap();
+    assert_eq!(form::faults(&policy, &right), Vec::<String>::new());
+    for (text, bug) in BUGS_OF_FORM {
         let mut program = right.clone();
         bug(&mut program);
-        let faults = form::faults(&program, &program.attaches[0]);
+        let faults = form::faults(&policy, &program);
         assert!(faults.iter().any(|fault| fault.contains(text)), "{text}: {faults:?}");
+        assert!(proof::refuted(&policy, &program), "{text} is proven");
     }
 }

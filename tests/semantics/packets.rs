@@ -11,6 +11,14 @@ use ctpolicy::ir::policy::{Alt, Attach, Hook, Link, NatBits, Policy, Rule, State
 use crate::policies::{DEVICES, ETHERTYPES, VLANS, conds};
 use crate::rng::Rng;
 
+/// The same packet where it arrives at a device of the block: on ingress, no others do.
+pub fn arrived(mut packet: Packet, attach: &Attach) -> Packet {
+    if attach.hook == Hook::Ingress {
+        packet.device.clone_from(&attach.devices[0]);
+    }
+    packet
+}
+
 const INVALID: CtView = CtView { state: State::Invalid, mark: 0, label: 0, translated: false };
 
 /// A packet for this block: most often one that nearly fits one of its rules.
@@ -65,16 +73,19 @@ pub fn packet(rng: &mut Rng, policy: &Policy, block: usize) -> Packet {
     packet
 }
 
-/// An ICMP error is related or invalid in every zone, other ICMP is neither related nor (here) a helper's.
+/// An ICMP error is related or invalid in every zone, other ICMP is neither related nor (here) a helper's, and an answer begins nothing.
 fn as_icmp(rng: &mut Rng, packet: &mut Packet) {
-    let mut views: Vec<&mut CtView> = packet.zones.values_mut().chain(packet.again.values_mut()).collect();
+    let kind = packet.fields.get(&Field::IcmpType).copied();
+    let v6 = packet.ethertype == eth::P_IPV6;
+    let error = if v6 { matches!(kind, Some(0..=127)) } else { matches!(kind, Some(3 | 4 | 5 | 11 | 12)) };
+    let answer = if v6 { kind == Some(129) } else { matches!(kind, Some(0 | 14 | 16 | 18)) };
     let related = |state: State| matches!(state, State::Related | State::RelatedReply);
-    let error = views.iter().any(|view| related(view.state)) && rng.chance(80);
-    for view in &mut views {
+    for view in packet.zones.values_mut().chain(packet.again.values_mut()) {
         if error && !related(view.state) {
-            **view = INVALID;
-        } else if !error && related(view.state) {
-            view.state = *rng.pick(&[State::New, State::Established, State::EstablishedReply]);
+            *view = if rng.chance(30) { INVALID } else { CtView { state: State::RelatedReply, ..*view } };
+        } else if !error && (related(view.state) || (answer && view.state == State::New)) {
+            let states = [State::Established, State::EstablishedReply, State::New];
+            view.state = *rng.pick(&states[..if answer { 2 } else { 3 }]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use ctpolicy::diag::{Diagnostics, Level};
 use ctpolicy::emit::eval::eval as run;
-use ctpolicy::emit::program::Program;
+use ctpolicy::emit::program::{Program, Role};
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::policy::Policy;
 use ctpolicy::verify::{Budget, Failure, Meaning, Meanings, prove, report};
@@ -13,7 +13,7 @@ use crate::{compile_at, mutants, number, packets, policies, report, scale};
 
 const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22 };
 
-/// Whether the proof of `program` fails, with a packet that both evaluators agree on.
+/// Whether the proof of `program` fails: with a packet that both evaluators agree on, or for its form.
 pub fn refuted(policy: &Policy, program: &Program) -> bool {
     match prove(policy, program, BUDGET) {
         Ok(_) => false,
@@ -26,6 +26,7 @@ pub fn refuted(policy: &Policy, program: &Program) -> bool {
             );
             true
         }
+        Err(Failure::Form(_)) => true,
         Err(failure) => panic!("{failure:?}"),
     }
 }
@@ -119,6 +120,24 @@ fn a_failed_proof_is_an_error_with_its_packet() {
     assert_eq!((found.lint.name, found.level), ("miscompiled", Level::Error));
     assert!(found.notes[0].starts_with("packet: ") && found.notes[0].contains("on eth0 ingress"), "{found:?}");
     assert!(found.notes[2].contains("fell off the end of chain"), "{found:?}");
+    let says = |bug: fn(&mut Program)| {
+        let mut wrong = program.clone();
+        bug(&mut wrong);
+        let diags = findings(&wrong, BUDGET, false);
+        assert_eq!(diags.list().len(), 1);
+        let found = &diags.list()[0];
+        [&found.message, found.notes.last().unwrap()].map(String::clone)
+    };
+    let [message, note] = says(|program| {
+        let dispatch = program.rules.iter().position(|rule| rule.role == Role::Dispatch).unwrap();
+        let filters = program.attaches[0].chains.iter_mut().flat_map(|chain| &mut chain.filters);
+        filters.for_each(|filter| filter.rule = dispatch);
+    });
+    assert_eq!(message, "the filters of this policy would not decide by the rules that it says");
+    assert!(note.ends_with("(by no rule: by a filter that should only lead on)"), "{note}");
+    let [message, note] = says(|program| program.attaches.clear());
+    assert_eq!(message, "the kernel would not hold the filters of this policy as they are meant");
+    assert_eq!(note, "it has no filters");
     let tiny = Budget { nodes: 100, pieces: 1, attribute: 0 };
     for (accept, level) in [(false, Level::Error), (true, Level::Warning)] {
         let diags = findings(&program, tiny, accept);

@@ -58,7 +58,7 @@ fn a_rule_said_never_to_match_decides_no_packet() {
         said += dead.len();
         for (block, attach) in policy.attaches.iter().enumerate().filter(|_| !dead.is_empty()) {
             for _ in 0..300 {
-                let packet = packets::packet(&mut rng, &policy, block);
+                let packet = packets::arrived(packets::packet(&mut rng, &policy, block), attach);
                 let Origin::Rule { ident, .. } = eval(&policy, attach, &packet).rule else { continue };
                 let span = attach.rule(ident).unwrap().span;
                 asked += 1;

@@ -1,8 +1,10 @@
 //! Assertions: what is never allowed, as a rule of each policy that it speaks of.
 
+use std::collections::BTreeSet;
+
 use super::header::{self, Scope};
 use super::rule::{self, Place, Stage};
-use super::{Cx, checks, devices, info, sets, states, zones};
+use super::{Cx, checks, devices, info, matches, sets, states, zones};
 use crate::diag::Diagnostic;
 use crate::ir::policy::{Assertion, Attach, Rule, RuleInfo, State, StateSet};
 use crate::parse::ast::{self, Ast, ItemKind, MatchKind};
@@ -35,7 +37,7 @@ pub fn read<'a>(asts: &'a [Ast], scopes: &[Scope<'a>], attaches: &[Attach], cx: 
             let text = info::one_line(cx.text(item.span));
             let before = cx.diags.list().len();
             let rules = rules(assertion, &text, item.span, scopes, attaches, cx);
-            accepted(before, cx);
+            retold(before, scopes, cx);
             once(before, cx);
             let name = cx.text(assertion.name).to_owned();
             found.push(Assertion { name, span: item.span, rules });
@@ -44,13 +46,26 @@ pub fn read<'a>(asts: &'a [Ast], scopes: &[Scope<'a>], attaches: &[Attach], cx: 
     found
 }
 
-/// What a rule would be told of ARP and neighbour discovery is no advice for an assertion.
-fn accepted(before: usize, cx: &mut Cx<'_>) {
+/// What a rule would be told to do is no advice for an assertion.
+fn retold(before: usize, scopes: &[Scope<'_>], cx: &mut Cx<'_>) {
+    let tracking: BTreeSet<&str> =
+        scopes.iter().filter(|scope| scope.tracked()).flat_map(|scope| &scope.devices).map(String::as_str).collect();
+    let tracking: Vec<&str> = tracking.into_iter().collect();
     for finding in cx.diags.list_mut().iter_mut().skip(before) {
-        if finding.lint.name == checks::ACCEPTED_BEFORE.name {
+        let lint = finding.lint.name;
+        if lint == checks::ACCEPTED_BEFORE.name {
             let message = "ARP and neighbour discovery are accepted by themselves, and no assertion speaks of them";
             *finding = Diagnostic::new(&EMPTY_ASSERTION, finding.primary.span, message)
                 .help("take the assertion out; a `prefilter` can drop such packets");
+        } else if lint == matches::FRAGMENT_AFTER_TRACKING.name {
+            let help = "conntrack puts fragments together: leave `fragment` out, or name the devices of policies without a zone with `on`";
+            finding.help = Some(help.to_owned());
+        } else if lint == states::MISSING_ZONE.name && !tracking.is_empty() {
+            let devices = match tracking.as_slice() {
+                [one] => (*one).to_owned(),
+                several => format!("{{ {} }}", several.join(", ")),
+            };
+            finding.help = Some(format!("ask it of policies with a zone only: `on {devices}` behind its name"));
         }
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Names<'a> {
     fn broken(&mut self, item: &Item, map: &'a SourceMap) {
         let mut tokens = map
             .text(item.span)
-            .split(|c: char| c.is_whitespace() || matches!(c, '=' | '{' | ';'))
+            .split(|c: char| c.is_whitespace() || matches!(c, '=' | '{' | ';' | ':'))
             .filter(|t| !t.is_empty());
         let (Some(word), Some(name)) = (tokens.next(), tokens.next()) else { return };
         if word == "group" {

@@ -16,7 +16,7 @@ mod alone;
 mod alts;
 mod asserts;
 mod bits;
-mod catalogue;
+pub mod catalogue;
 mod checks;
 mod collect;
 mod devices;

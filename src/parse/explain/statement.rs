@@ -77,7 +77,7 @@ fn define(tokens: &Tokens<'_>, kind: &str) -> Option<Diagnostic> {
             let name = tokens.word(1);
             if let Some(name) = name.strip_suffix(':') {
                 let help = format!("write `{kind} {name} = ...`");
-                return finding(format!("a name and its value are joined by `=`, not by `{name}:`"), help);
+                return finding("a name and its value are joined by `=`, not by `:`".to_owned(), help);
             }
             // `port 80 ...` at the start of a line was meant as a match.
             let is_match = name.starts_with(|c: char| c.is_ascii_digit())

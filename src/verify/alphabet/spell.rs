@@ -5,7 +5,7 @@ use crate::field::value::ones;
 use crate::verify::diagram::{Diagram, FALSE, Node, TRUE};
 
 /// Members of a letter are tried one by one up to so many bits.
-const TRIED: u8 = 10;
+const TRIED: u8 = 12;
 
 impl Alphabet {
     /// The set as ranges, in order; `None` where it takes more than `most`. Only this field's variables are asked in `set`.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "node numbers are made here and masked table places are in range")]
 
+use std::collections::BTreeSet;
+
 use super::{CACHE, Diagram, EMPTY, Full, Inner, Known, Node};
 
 impl Diagram {
@@ -15,6 +17,12 @@ impl Diagram {
     #[must_use]
     pub fn is_open(&self, node: Node) -> bool {
         self.open[node.0 as usize]
+    }
+
+    /// Whether a packet with these variables set is one that the diagram speaks of.
+    #[must_use]
+    pub fn speaks_of(&self, set: &BTreeSet<u32>) -> bool {
+        self.assumed.iter().all(|(level, value)| set.contains(level) == *value)
     }
 
     /// The value that a variable is taken to have.

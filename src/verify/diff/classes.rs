@@ -14,15 +14,15 @@ use crate::ir::policy::{Attach, Rule};
 use crate::verify::diagram::{FALSE, Full, Leaf, NONE, Node};
 use crate::verify::guard::Guard;
 use crate::verify::matching::headers;
-use crate::verify::possible::possible;
+use crate::verify::policy;
+use crate::verify::possible::seen;
 use crate::verify::vars::View;
 use crate::verify::words::{PARTS, describe};
 use crate::verify::world::World;
-use crate::verify::{policy, witness};
 
-/// Changes of outcomes, as [`World::change`] numbers them: old and new as compared, and the same without what passes translate.
+/// Changes of outcomes, as [`World::change`] numbers them: old and new as compared, and (downwards) those without what a pass translates.
 const NORMAL: [u32; 2] = [u32::MAX - 20, u32::MAX - 21];
-const BARE: u32 = u32::MAX - 22;
+const BARE: u32 = u32::MAX - 100;
 /// Leaves of the diagram of classes begin here.
 const FIRST: Leaf = 3;
 
@@ -90,28 +90,49 @@ fn applied(outcome: &mut Outcome, packet: &Packet) {
     }
 }
 
-fn bare(outcome: &mut Outcome) {
-    outcome.passes.iter_mut().for_each(|(_, applied)| *applied = false);
+/// The passes through this zone, the first or all later ones, translate nothing.
+fn bare(outcome: &mut Outcome, zone: u16, again: bool) {
+    let passes = outcome.passes.iter_mut().filter(|(passed, _)| *passed == zone).enumerate();
+    passes.filter(|(at, _)| (*at > 0) == again).for_each(|(_, (_, applied))| *applied = false);
 }
 
-/// One meaning as it is compared.
-fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32) -> Result<Node, Full> {
+/// One meaning as it is compared: a pass through one of these zones translates only what has a translation on record.
+fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32, translating: &[u16]) -> Result<Node, Full> {
     let node = policy::meaning(world, &side.policy, attach)?;
-    world.change(id, node, &mut |outcome| normal(outcome, side))
+    let mut node = world.change(id, node, &mut |outcome| normal(outcome, side))?;
+    // One zone alone is never passed twice.
+    let times: &[bool] = if world.vars.zones().len() > 1 { &[false, true] } else { &[false] };
+    for (at, zone) in (0u32..).zip(translating) {
+        for again in times {
+            let id = BARE - 2 * at - u32::from(*again);
+            let unchanged = world.change(id, node, &mut |outcome| bare(outcome, *zone, *again))?;
+            let on_record = world.translated(View::Pass { zone: *zone, again: *again })?;
+            node = world.diagram.ite(on_record, node, unchanged)?;
+        }
+    }
+    Ok(node)
+}
+
+/// The zones that one of the two translates in.
+fn translating(world: &World, aligned: &Aligned) -> Vec<u16> {
+    let sides = [&aligned.old, &aligned.new];
+    let translates = |zone: &&u16| sides.iter().any(|side| side.policy.translating.contains(zone));
+    world.vars.zones().iter().filter(translates).copied().collect()
 }
 
 /// The classes of one piece.
 pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) -> Result<Vec<Raw>, Full> {
     let (old, new) = (&aligned.old, &aligned.new);
-    let before = meaning(world, old, &old.attach, NORMAL[0])?;
-    let after = meaning(world, new, &new.attach, NORMAL[1])?;
+    let zones = translating(world, aligned);
+    let before = meaning(world, old, &old.attach, NORMAL[0], &zones)?;
+    let after = meaning(world, new, &new.attach, NORMAL[1], &zones)?;
     if before == after {
         return Ok(Vec::new());
     }
-    let mut possible_both = possible(world, &old.policy, &old.attach)?;
-    let there = possible(world, &new.policy, &new.attach)?;
+    let mut possible_both = seen(world, &old.policy, &old.attach)?;
+    let there = seen(world, &new.policy, &new.attach)?;
     possible_both = world.diagram.and(possible_both, there)?;
-    let differs = differing(world, aligned, before, after)?;
+    let differs = world.diagram.zip(0, before, after, &mut |a, b| Leaf::from(a != b))?;
     let differs = world.diagram.and(possible_both, differs)?;
     if differs == FALSE {
         return Ok(Vec::new());
@@ -120,7 +141,7 @@ pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) 
     let mut found: Vec<Raw> = Vec::new();
     let mut known: HashMap<Key, usize> = HashMap::new();
     for (leaf, way) in world.diagram.ways(node) {
-        let example = witness::packet(&world.vars, &way, &new.attach);
+        let example = world.example(node, &way, &new.attach);
         let [before, after] = [old, new].map(|side| {
             let mut outcome = eval(&side.policy, &side.attach, &example);
             normal(&mut outcome, side);
@@ -180,32 +201,6 @@ fn words(world: &mut World, node: Node, raws: &[&Raw], possible: Node) -> Result
     Ok(Packets { text: texts.join("; or "), exact: true })
 }
 
-/// Where the two differ. That a pass would apply what is on record matters only where something is.
-fn differing(world: &mut World, aligned: &Aligned, before: Node, after: Node) -> Result<Node, Full> {
-    let mut pair = |a: Leaf, b: Leaf| Leaf::from(a != b);
-    let strict = world.diagram.zip(0, before, after, &mut pair)?;
-    let [old, new] = [&aligned.old, &aligned.new].map(|side| &side.policy.translating);
-    if old == new {
-        return Ok(strict);
-    }
-    let before = world.change(BARE, before, &mut bare)?;
-    let after = world.change(BARE, after, &mut bare)?;
-    let otherwise = world.diagram.zip(0, before, after, &mut pair)?;
-    let mut on_record = FALSE;
-    for zone in old.symmetric_difference(new).copied().collect::<Vec<_>>() {
-        if !world.vars.zones().contains(&zone) {
-            continue;
-        }
-        // One zone alone is never passed twice.
-        let times: &[bool] = if world.vars.zones().len() > 1 { &[false, true] } else { &[false] };
-        for again in times.iter().copied() {
-            let here = world.translated(View::Pass { zone, again })?;
-            on_record = world.diagram.or(here, on_record)?;
-        }
-    }
-    world.diagram.ite(on_record, strict, otherwise)
-}
-
 /// The pairs of outcomes in the set where the two differ, each as a number; and whether a pair also says which rules decide: not where
 /// that takes too much.
 fn classes(
@@ -242,9 +237,10 @@ fn pairs(world: &mut World, set: Node, [before, after]: [Node; 2], id: u32) -> R
 fn attributed(world: &mut World, aligned: &Aligned, differs: Node) -> Result<[Node; 2], Full> {
     world.attribute = true;
     let mut nodes = [NONE; 2];
+    let zones = translating(world, aligned);
     for ((node, side), id) in nodes.iter_mut().zip([&aligned.old, &aligned.new]).zip(NORMAL) {
         let attach = meeting(world, &side.attach, differs)?;
-        *node = meaning(world, side, &attach, id)?;
+        *node = meaning(world, side, &attach, id, &zones)?;
     }
     Ok(nodes)
 }

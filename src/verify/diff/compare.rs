@@ -30,6 +30,7 @@ pub fn compare(aligned: &Aligned, budget: Budget, most: usize) -> Result<Found, 
     for side in [&aligned.old, &aligned.new] {
         names.of_policy(&side.attach, side.policy.nat_bits);
     }
+    names.icmp_kinds();
     let vars = Vars::new(&names);
     // A rule's limit says what happens to those that exceed it; so the others are compared first, with the limits asked. If
     // nothing differs there, all are.
@@ -62,11 +63,13 @@ fn class(raws: &[&Raw], aligned: &Aligned) -> Option<Class> {
     let fate = |side: &Side, outcome: &Outcome, others: &mut dyn Iterator<Item = Origin>| {
         let decider = |origin: Origin| origin.info(&side.attach).cloned();
         let mut met: HashSet<Origin> = [outcome.rule].into();
-        let others = others.filter(|origin| met.insert(*origin)).filter_map(decider).collect();
+        let others: Vec<Origin> = others.filter(|origin| met.insert(*origin)).collect();
+        let others_by_themselves = others.contains(&Origin::Implicit);
+        let others = others.into_iter().filter_map(decider).collect();
         let limits: Vec<RuleInfo> =
             outcome.limits.iter().filter_map(|ident| side.attach.rule(*ident)).cloned().collect();
         let is_default = outcome.rule == Origin::Default;
-        Fate { is_default, rule: decider(outcome.rule), others, limits, outcome: outcome.clone() }
+        Fate { is_default, rule: decider(outcome.rule), others, others_by_themselves, limits, outcome: outcome.clone() }
     };
     // Words of other classes, or of a part of these in another piece, do not say all.
     let same = |told: &&Rc<Told>| {

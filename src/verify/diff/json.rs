@@ -63,6 +63,7 @@ struct FateJson<'a> {
     default: bool,
     rule: Option<Words<'a>>,
     further_rules: usize,
+    by_themselves: bool,
 }
 
 /// The comparison as JSON, which ends in a newline.
@@ -133,5 +134,6 @@ fn fate<'a>(class: &Class, fate: &Fate, rule: Option<&'a RuleRef>, map: &SourceM
         default: fate.is_default,
         rule: rule.map(Words::from),
         further_rules: fate.others.len(),
+        by_themselves: fate.others_by_themselves,
     }
 }

@@ -81,6 +81,8 @@ pub struct Fate {
     pub rule: Option<RuleInfo>,
     /// Further rules, or the default, that do so to others of the packets, where several classes are told as one.
     pub others: Vec<RuleInfo>,
+    /// Whether others still are ARP or neighbour discovery, which are accepted by themselves.
+    pub others_by_themselves: bool,
     /// Whether that is the policy's default.
     pub is_default: bool,
     /// The rules whose limits are asked.

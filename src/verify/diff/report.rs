@@ -126,16 +126,28 @@ fn write_class(out: &mut String, class: &Class, old: &SourceMap, new: &SourceMap
             Some(rule) => write!(out, " by {}", quoted(rule, map))?,
             None => write!(out, " by itself, as ARP and neighbour discovery are")?,
         }
-        let shown: Vec<String> = fate.others.iter().take(OTHERS).map(|rule| quoted(rule, map)).collect();
-        if !shown.is_empty() {
-            write!(out, "; others of them by {}", shown.join(", "))?;
-        }
-        if let more @ 1.. = fate.others.len() - shown.len() {
-            write!(out, " and {}", count(more, "more rule"))?;
-        }
-        writeln!(out)?;
+        writeln!(out, "{}", others(fate, map))?;
     }
     Ok(())
+}
+
+/// Who decides about others of the packets.
+fn others(fate: &Fate, map: &SourceMap) -> String {
+    let mut list: Vec<String> = fate.others.iter().take(OTHERS).map(|rule| quoted(rule, map)).collect();
+    if let more @ 1.. = fate.others.len() - list.len() {
+        list.push(count(more, "more rule"));
+    }
+    let more = if list.len() > OTHERS { list.pop() } else { None };
+    let mut text = list.join(", ");
+    if let Some(more) = more {
+        text = format!("{text} and {more}");
+    }
+    match (text.is_empty(), fate.others_by_themselves) {
+        (true, false) => text,
+        (true, true) => "; others of them by themselves, as ARP and neighbour discovery are".to_owned(),
+        (false, false) => format!("; others of them by {text}"),
+        (false, true) => format!("; others of them by {text}, or by themselves, as ARP and neighbour discovery are"),
+    }
 }
 
 /// A rule's words, and where they stand.

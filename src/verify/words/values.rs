@@ -8,11 +8,11 @@ use crate::field::Field;
 use crate::field::value::{ones, prefixes};
 use crate::verify::alphabet::Alphabet;
 use crate::verify::diagram::{FALSE, Full, Node, TRUE};
-use crate::verify::show::protocol;
+use crate::verify::show::{DSCP, dscp, flags, mac, protocol};
 use crate::verify::world::World;
 
-/// Fields of a header, in the order of the words.
-pub const ORDER: [Field; 14] = [
+/// Fields of a header, in the order of the words, but for the type of ICMP.
+pub const ORDER: [Field; 13] = [
     Field::VlanId,
     Field::EthSrc,
     Field::EthDst,
@@ -22,7 +22,6 @@ pub const ORDER: [Field; 14] = [
     Field::Ipv4Dst,
     Field::Ipv6Dst,
     Field::DstPort,
-    Field::IcmpType,
     Field::IcmpCode,
     Field::TcpFlags,
     Field::IpTos,
@@ -61,10 +60,10 @@ impl Words {
             Field::DstPort => self.to[1].push(text),
             Field::EthSrc => self.more.push(format!("from mac {text}")),
             Field::EthDst => self.more.push(format!("to mac {text}")),
-            Field::IcmpType => self.more.push(format!("type {text}")),
             Field::IcmpCode => self.more.push(format!("code {text}")),
             Field::TcpFlags => self.more.push(format!("flags {text}")),
-            Field::IpTos => self.more.push(format!("tos {text}")),
+            Field::IpTos if text.contains("0x") => self.more.push(format!("tos {text}")),
+            Field::IpTos => self.more.push(format!("dscp {text}")),
             _ => self.more.push(format!("ttl {text}")),
         }
     }
@@ -183,17 +182,22 @@ pub fn spell(
             return Some(ranges.into_iter().map(|range| text(field, range)).collect());
         }
         let cubes = alphabet.cubes(&world.diagram, base, set, MOST)?;
-        let cube = |(value, mask): (u128, u128)| {
-            if mask == ones(bits) { format!("{value:#x}") } else { format!("{value:#x}/{mask:#x}") }
+        let classes = field == Field::IpTos && cubes.iter().all(|(_, mask)| *mask == DSCP);
+        let cube = |(value, mask): (u128, u128)| match field {
+            Field::IpTos if classes => dscp(value),
+            Field::TcpFlags if value == mask => flags(value),
+            Field::TcpFlags => format!("{}/{}", flags(value), flags(mask)),
+            Field::EthSrc | Field::EthDst if mask == ones(bits) => mac(value),
+            _ if mask == ones(bits) => format!("{value:#x}"),
+            _ => format!("{value:#x}/{mask:#x}"),
         };
         Some(cubes.into_iter().map(cube).collect())
     };
-    Ok(match (of(set), of(rest)) {
-        (Some(list), Some(out)) if out.len() >= list.len() => Some(joined(&list)),
-        (_, Some(out)) => Some(format!("not {}", joined(&out))),
-        (Some(list), None) => Some(joined(&list)),
-        (None, None) => None,
-    })
+    let list = of(set).map(|list| (list.len(), joined(&list)));
+    let out = of(rest).map(|out| (out.len(), format!("not {}", joined(&out))));
+    // As few values as can be; of ranges, as few letters.
+    let size = |(count, text): &(usize, String)| (*count, if as_ranges(field) { text.len() } else { 0 });
+    Ok([list, out].into_iter().flatten().min_by_key(size).map(|(_, text)| text))
 }
 
 /// Whether neighbouring values of the field belong together.
