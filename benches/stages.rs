@@ -3,6 +3,7 @@
 //!     cargo bench --bench stages                       # f1, 10,000 rules
 //!     cargo bench --bench stages -- f1 f7-fw1 100000   # families and sizes
 //!     cargo bench --bench stages -- FILE.pol...        # files
+//!     cargo bench --bench stages -- reading            # text to policy, beside pest alone
 //!
 //! Times are of one run: on the clock, and of the processor (all threads, to 10 ms). `RSS` is what the process holds when a stage is done; start one set at a time to compare it.
 
@@ -11,6 +12,11 @@
 #[path = "families/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other users of the families use the rest")]
 mod families;
+#[path = "reading/mod.rs"]
+mod reading;
+
+// pest's generated code names it.
+extern crate alloc;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -33,6 +39,9 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let mut out = io::stdout().lock();
+    if reading::asked(&words, &mut out)? {
+        return Ok(());
+    }
     let mut sizes: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
     let mut chosen: Vec<Family> = words.iter().filter_map(|word| Family::named(word)).collect();
     let files: Vec<&String> = words.iter().filter(|word| word.contains('.')).collect();

@@ -7,6 +7,9 @@
 //!
 //! ARCHITECTURE.md says what each room holds, and what it must not.
 
+// pest's generated code names it.
+extern crate alloc;
+
 pub mod abi;
 pub mod cli;
 pub mod diag;

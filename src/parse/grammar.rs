@@ -3,6 +3,9 @@
 use crate::source::Span;
 
 /// Made from `grammar/ctpolicy.pest`.
+///
+/// It calls itself once for each brace inside a brace, and does not look at the stack that is left: `split` gives it no
+/// statement nested deeper than `split::MAX_DEPTH`, and the smallest thread's stack holds several times that.
 #[derive(pest_derive::Parser)]
 #[grammar = "../grammar/ctpolicy.pest"]
 pub struct Grammar;

@@ -185,7 +185,8 @@ impl<'a> Splitter<'a> {
 
     fn open_after(&mut self, scan: &Scan<'a>) {
         self.close_unclosed(scan);
-        self.open(scan.start, scan.end);
+        // A header with a fault that was reported is not parsed: it may nest deeper than the grammar is to follow.
+        self.open(scan.start, if scan.broken { scan.start } else { scan.end });
     }
 
     /// By indentation: a `policy` or `group` that stands as far left as an open block was not meant to be inside.

@@ -121,6 +121,15 @@ fn nesting_has_a_limit() {
     let got = findings(&groups(100_000));
     assert_eq!(got.matches("nested-too-deep").count(), 1, "{got}");
     assert_eq!(findings(&sets(100_000)).matches("nested-too-deep").count(), 1);
+    // Nowhere does the grammar follow further: not in a header, and not in a rule that is looked at again.
+    let header = |depth| format!("policy p on {}a{} ingress {{\ndefault drop\n}}", "{".repeat(depth), "}".repeat(depth));
+    assert_eq!(findings(&header(64)), "");
+    let got = findings(&header(100_000));
+    assert!(got.starts_with("1:77 <{> nested-too-deep: ") && got.lines().count() == 2, "{got}");
+    let rule = |depth| format!("allow form {}a{} frm x", "{".repeat(depth), "}".repeat(depth));
+    let got = findings(&rule(64));
+    assert_eq!(got.matches("did you mean `from`").count(), 2, "{got}");
+    assert_eq!(findings(&rule(100_000)).matches(": ").count(), 1);
 }
 
 #[test]
