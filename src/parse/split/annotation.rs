@@ -26,8 +26,12 @@ impl Splitter<'_> {
         let word = behind.trim_start_matches([' ', '\t']);
         let (blank, word) = (behind.len() - word.len(), word.find(|c| !words::is_word_char(c)).unwrap_or(word.len()));
         let length = length + if word > 0 { blank + word } else { 0 };
-        // A key without a value ends after the key; the grammar says what is missing.
-        let hi = start + 1 + lead + if length == 0 { key } else { key + gap + length };
+        // A key without a value ends after the key, an `@` alone right there; the grammar says what is missing.
+        let hi = match (key, length) {
+            (0, 0) => start + 1,
+            (_, 0) => start + 1 + lead + key,
+            _ => start + 1 + lead + key + gap + length,
+        };
         if !closed {
             self.fault(FaultKind::OpenString, offset(hi - length), offset(hi), None);
         }

@@ -186,15 +186,7 @@ proptest! {
 
     #[test]
     fn every_byte_of_the_text_is_in_at_most_one_piece(words in proptest::collection::vec(token(), 0..60)) {
-        let text = words.join(" ");
-        // A comment between a header and its brace comes before the header, so the pieces are not in order.
-        let mut pieces: Vec<(u32, u32)> = split(&text).chunks.iter().map(|chunk| (chunk.lo, chunk.hi)).collect();
-        pieces.sort_unstable();
-        let mut end = 0;
-        for (lo, hi) in pieces {
-            prop_assert!(lo >= end && hi >= lo && text.get(lo as usize..hi as usize).is_some());
-            end = hi;
-        }
+        in_pieces(&words.join(" "));
     }
 
     #[test]
@@ -221,4 +213,20 @@ fn hostile_text_takes_linear_time() {
         survives(&format!("group g {{\n  net x = {}", piece.repeat(20_000)));
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+fn in_pieces(text: &str) {
+    // A comment between a header and its brace comes before the header, so the pieces are not in order.
+    let mut pieces: Vec<(u32, u32)> = split(text).chunks.iter().map(|chunk| (chunk.lo, chunk.hi)).collect();
+    pieces.sort_unstable();
+    let mut end = 0;
+    for (lo, hi) in pieces {
+        assert!(lo >= end && hi >= lo && text.get(lo as usize..hi as usize).is_some(), "{text:?} at {lo}");
+        end = hi;
+    }
+}
+
+#[test]
+fn an_at_sign_before_an_end_is_one_piece() {
+    in_pieces("{ @ \n");
 }
