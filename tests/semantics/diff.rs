@@ -239,7 +239,7 @@ fn what_is_too_large_is_compared_piece_by_piece_or_refused() {
     new.attaches[0].rules.pop();
     let whole = compare(&old, &new);
     let kinds = |found: &Diff| found.classes.iter().map(|class| (class.kind, deciders(class))).collect::<Vec<_>>();
-    let small = Budget { nodes: 3000, pieces: 200, attribute: 0 };
+    let small = Budget { nodes: 5000, pieces: 200, attribute: 0 };
     let split = diff(&old, &new, small, usize::MAX).unwrap();
     assert_eq!(kinds(&split), kinds(&whole));
     let tiny = Budget { nodes: 100, pieces: 1, attribute: 0 };

@@ -96,10 +96,14 @@ fn bare(outcome: &mut Outcome, zone: u16, again: bool) {
     passes.filter(|(at, _)| (*at > 0) == again).for_each(|(_, (_, applied))| *applied = false);
 }
 
-/// One meaning as it is compared: a pass through one of these zones translates only what has a translation on record.
-fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32, translating: &[u16]) -> Result<Node, Full> {
+/// One meaning as it is compared, but that each pass translates all packets.
+fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32) -> Result<Node, Full> {
     let node = policy::meaning(world, &side.policy, attach)?;
-    let mut node = world.change(id, node, &mut |outcome| normal(outcome, side))?;
+    world.change(id, node, &mut |outcome| normal(outcome, side))
+}
+
+/// The same, where a pass through one of these zones translates only what has a translation on record.
+fn exact(world: &mut World, mut node: Node, translating: &[u16]) -> Result<Node, Full> {
     // One zone alone is never passed twice.
     let times: &[bool] = if world.vars.zones().len() > 1 { &[false, true] } else { &[false] };
     for (at, zone) in (0u32..).zip(translating) {
@@ -123,12 +127,13 @@ fn translating(world: &World, aligned: &Aligned) -> Vec<u16> {
 /// The classes of one piece.
 pub fn piece(world: &mut World, aligned: &Aligned, budget: Budget, most: usize) -> Result<Vec<Raw>, Full> {
     let (old, new) = (&aligned.old, &aligned.new);
-    let zones = translating(world, aligned);
-    let before = meaning(world, old, &old.attach, NORMAL[0], &zones)?;
-    let after = meaning(world, new, &new.attach, NORMAL[1], &zones)?;
+    let before = meaning(world, old, &old.attach, NORMAL[0])?;
+    let after = meaning(world, new, &new.attach, NORMAL[1])?;
     if before == after {
         return Ok(Vec::new());
     }
+    let zones = translating(world, aligned);
+    let (before, after) = (exact(world, before, &zones)?, exact(world, after, &zones)?);
     let mut possible_both = seen(world, &old.policy, &old.attach)?;
     let there = seen(world, &new.policy, &new.attach)?;
     possible_both = world.diagram.and(possible_both, there)?;
@@ -240,7 +245,8 @@ fn attributed(world: &mut World, aligned: &Aligned, differs: Node) -> Result<[No
     let zones = translating(world, aligned);
     for ((node, side), id) in nodes.iter_mut().zip([&aligned.old, &aligned.new]).zip(NORMAL) {
         let attach = meeting(world, &side.attach, differs)?;
-        *node = meaning(world, side, &attach, id, &zones)?;
+        let meant = meaning(world, side, &attach, id)?;
+        *node = exact(world, meant, &zones)?;
     }
     Ok(nodes)
 }
