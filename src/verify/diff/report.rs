@@ -141,8 +141,8 @@ fn write_class(out: &mut String, class: &Class, old: &SourceMap, new: &SourceMap
 /// A rule's words, and where they stand.
 fn quoted(rule: &RuleInfo, map: &SourceMap) -> String {
     match map.find(rule.span).zip(map.line_col(rule.span)) {
-        Some(((_, file), at)) => format!("`{}` ({}:{})", rule.text, file.name, at.line),
-        None => format!("`{}`", rule.text),
+        Some(((_, file), at)) => format!("`{}` ({}:{})", rule.text(map), file.name, at.line),
+        None => format!("`{}`", rule.text(map)),
     }
 }
 
