@@ -18,6 +18,20 @@ impl Default for Fnv {
     }
 }
 
+impl Fnv {
+    /// The lowest `bytes` bytes of a number. A byte that is zero only multiplies, and most of a number's are.
+    fn number(&mut self, mut number: u128, bytes: u32) {
+        let mut left = bytes;
+        while number != 0 {
+            let [byte, ..] = number.to_le_bytes();
+            self.write(&[byte]);
+            number >>= 8;
+            left = left.saturating_sub(1);
+        }
+        self.0 = self.0.wrapping_mul(PRIME.wrapping_pow(left));
+    }
+}
+
 impl Hasher for Fnv {
     fn finish(&self) -> u64 {
         self.0
@@ -38,11 +52,11 @@ impl Hasher for Fnv {
     }
 
     fn write_u64(&mut self, number: u64) {
-        self.write(&number.to_le_bytes());
+        self.number(number.into(), 8);
     }
 
     fn write_u128(&mut self, number: u128) {
-        self.write(&number.to_le_bytes());
+        self.number(number, 16);
     }
 
     fn write_usize(&mut self, number: usize) {
@@ -54,7 +68,7 @@ impl Hasher for Fnv {
     }
 
     fn write_isize(&mut self, number: isize) {
-        self.write(&(number as i64).to_le_bytes());
+        self.write_u64((number as i64).cast_unsigned());
     }
 }
 
@@ -84,6 +98,21 @@ mod tests {
             assert_eq!(hasher.finish(), hash);
         }
     }
+    #[test]
+    fn numbers_are_hashed_byte_by_byte() {
+        let numbers = [0, 1, 0xff, 0x100, 0x0a00_0001, u128::from(u64::MAX), 1 << 64, 0x2001_0db8 << 96, u128::MAX];
+        for number in numbers {
+            let (mut fast, mut slow) = (Fnv::default(), Fnv::default());
+            fast.write_u128(number);
+            slow.write(&number.to_le_bytes());
+            assert_eq!(fast.finish(), slow.finish(), "{number:#x}");
+            let number = u64::try_from(number >> 64).unwrap();
+            fast.write_u64(number);
+            slow.write(&number.to_le_bytes());
+            assert_eq!(fast.finish(), slow.finish(), "{number:#x}");
+        }
+    }
+
     #[test]
     fn the_narrow_one_agrees_too() {
         // The same page, FNV-1a 32 of "" and "foobar".

@@ -155,6 +155,33 @@ impl SourceMap {
     }
 }
 
+/// Words on one line with single blanks; comments are left out.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut quoted, mut comment, mut blank) = (false, false, false);
+    for letter in text.chars() {
+        match letter {
+            '\n' => comment = false,
+            '"' if !comment => quoted = !quoted,
+            '#' if !quoted => comment = true,
+            _ => {}
+        }
+        if comment {
+            continue;
+        }
+        if letter.is_whitespace() && !quoted {
+            blank = true;
+            continue;
+        }
+        if std::mem::take(&mut blank) && !out.is_empty() {
+            out.push(' ');
+        }
+        out.push(letter);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +199,14 @@ mod tests {
         let two = Span { lo: 4, hi: 7 };
         assert_eq!(map.find(two).unwrap().0, first);
         assert_eq!(map.line_col(two), Some(LineCol { line: 2, col: 1 }));
+    }
+
+    #[test]
+    fn text_on_one_line_has_no_comments() {
+        assert_eq!(
+            one_line("allow  from {\n  10.0.0.1, # one\n  10.0.0.2 # two\n}"),
+            "allow from { 10.0.0.1, 10.0.0.2 }"
+        );
+        assert_eq!(one_line("drop from file \"a  #b.txt\" # c"), "drop from file \"a  #b.txt\"");
     }
 }

@@ -41,10 +41,10 @@ fn files(text: &str) -> Files {
         "flat" => Family::Flat.generate(RULES, SEED).policy(),
         "long" => {
             let rule = |number: usize| {
-                let (a, b, c) = (address(), address(), address());
-                let (p, q) = (1 + number % 9_000, 10_000 + number % 50_000);
+                let (from, or, to) = (address(), address(), address());
+                let (low, high) = (1 + number % 9_000, 10_000 + number % 50_000);
                 format!(
-                    "    allow new tcp from {{ {a}, {b} }} port 1024-65535 to {c} port {{ {p}, {q} }}, set mark 0x{q:x}, limit {}mbit\n",
+                    "    allow new tcp from {{ {from}, {or} }} port 1024-65535 to {to} port {{ {low}, {high} }}, set mark 0x{high:x}, limit {}mbit\n",
                     1 + number % 90
                 )
             };

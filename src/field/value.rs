@@ -195,18 +195,24 @@ impl Intervals {
         Self { list: vec![(0, ones(bits))] }
     }
 
+    /// The set of `lo..=hi`.
+    #[must_use]
+    pub fn one(lo: u128, hi: u128) -> Self {
+        Self { list: vec![(lo, hi)] }
+    }
+
     /// A set of any intervals, in any order.
     #[must_use]
     pub fn new(mut list: Vec<(u128, u128)>) -> Self {
         list.sort_unstable();
-        let mut merged: Vec<(u128, u128)> = Vec::with_capacity(list.len());
-        for (lo, hi) in list {
-            match merged.last_mut() {
-                Some((_, end)) if lo <= end.saturating_add(1) => *end = (*end).max(hi),
-                _ => merged.push((lo, hi)),
+        list.dedup_by(|next, last| {
+            let joins = next.0 <= last.1.saturating_add(1);
+            if joins {
+                last.1 = last.1.max(next.1);
             }
-        }
-        Self { list: merged }
+            joins
+        });
+        Self { list }
     }
 
     /// The intervals, sorted.

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::abi::ct_state as k;
 use crate::field::{Cond, Field};
-use crate::source::Span;
+use crate::source::{SourceMap, Span, one_line};
 
 /// One file with its includes: the whole policy of a network namespace.
 #[derive(Clone, Debug)]
@@ -134,17 +135,25 @@ pub struct RuleInfo {
     /// Where it is written.
     pub span: Span,
     /// The policy it stands in (after `use`).
-    pub policy: String,
+    pub policy: Arc<str>,
     /// Its position there, from 1, prefilter and groups counted.
     pub position: usize,
-    /// Its words on one line.
-    pub text: String,
+    /// Its words, where they are not those at `span`: what stands for a `default` that is implied.
+    pub said: Option<&'static str>,
     /// `@key value`, in the order written.
     pub annotations: Vec<(String, String)>,
     /// Hash of `@id`, or of policy and position: which rule this is.
     pub ident: u32,
     /// Hash of what the rule means: whether it is still the same.
     pub meaning: u64,
+}
+
+impl RuleInfo {
+    /// Its words on one line.
+    #[must_use]
+    pub fn text(&self, map: &SourceMap) -> String {
+        self.said.map_or_else(|| one_line(map.text(self.span)), str::to_owned)
+    }
 }
 
 /// A rule.
@@ -168,8 +177,8 @@ pub struct Rule {
     pub label: Option<Vec<Cond>>,
     /// Header matches: any of these. Never empty.
     pub alts: Vec<Alt>,
-    /// What to do on the way.
-    pub actions: Actions,
+    /// What to do on the way. Rules that do nothing share one.
+    pub actions: Arc<Actions>,
 }
 
 /// Verdict of a resolved rule.

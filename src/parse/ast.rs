@@ -2,6 +2,9 @@
 //!
 //! A *word* (a name, a number, an address, a range, `udp/53` ...) is only its span; its text is
 //! `SourceMap::text(span)`. Which words are legal where is decided by `ir::resolve`.
+//!
+//! A file may have a hundred thousand rules, so what most rules lack (comments, braces, `not`) takes no room in those
+//! that lack it.
 
 use crate::source::{FileId, Span, Spanned};
 
@@ -27,16 +30,43 @@ pub struct Item {
     pub kind: ItemKind,
 }
 
-/// Comments around a statement; they change nothing but are kept by `fmt`.
+/// What stands around a statement; it changes nothing but is kept by `fmt`.
 #[derive(Clone, Debug, Default)]
 pub struct Trivia {
     /// Whether a blank line stands between it (with its annotations) and what is before; its comments carry their own.
     pub blank_before: bool,
+    /// Comments, if there are any.
+    pub comments: Option<Box<Comments>>,
+}
+
+impl Trivia {
     /// Comments on the lines before it.
-    pub before: Vec<Comment>,
+    #[must_use]
+    pub fn before(&self) -> &[Comment] {
+        self.comments.as_ref().map_or(&[], |comments| &comments.before)
+    }
+
     /// A comment at the end of its last line (for a block: of its opening line).
-    pub after: Option<Span>,
+    #[must_use]
+    pub fn after(&self) -> Option<Span> {
+        self.comments.as_ref()?.after
+    }
+
     /// For a block: a comment behind its `}`.
+    #[must_use]
+    pub fn close(&self) -> Option<Span> {
+        self.comments.as_ref()?.close
+    }
+}
+
+/// Comments around a statement.
+#[derive(Clone, Debug, Default)]
+pub struct Comments {
+    /// On the lines before it.
+    pub before: Vec<Comment>,
+    /// At the end of its last line (for a block: of its opening line).
+    pub after: Option<Span>,
+    /// For a block: behind its `}`.
     pub close: Option<Span>,
 }
 
@@ -55,21 +85,21 @@ pub enum ItemKind {
     /// `include "nets.pol"`; the span of the path without its quotes.
     Include(Span),
     /// `interface wan = eth0` and its kin.
-    Define(Define),
+    Define(Box<Define>),
     /// `reserve mark 0xc0000000`
     ReserveMark(Span),
     /// `assert "..." [on DEVICES [HOOK]] never allow ...`
     Assert(Box<Assertion>),
     /// `group NAME { ... }`
-    Group(Block),
+    Group(Box<Block>),
     /// `policy NAME on DEVICES HOOK [zone Z [then Z ...]] { ... }`
-    Policy(PolicyBlock),
+    Policy(Box<PolicyBlock>),
     /// `prefilter { ... }`
-    Prefilter(Block),
+    Prefilter(Box<Block>),
     /// `use GROUP`
     Use(Span),
     /// `default allow` or `default drop`
-    Default(DefaultRule),
+    Default(Box<DefaultRule>),
     /// A rule.
     Rule(Box<Rule>),
     /// Something that could not be read; it was reported. Later stages look only for mistakes in what is left of it.
@@ -150,9 +180,64 @@ pub struct PolicyBlock {
     pub block: Block,
 }
 
-/// A set: `any of` its items. One word without braces is a set of one item.
+/// A set: `any of` its items.
 #[derive(Clone, Debug)]
-pub struct Set {
+pub enum Set {
+    /// One word, with neither `not` nor braces: nearly every set is one.
+    Word([SetItem; 1]),
+    /// Any other.
+    Other(Box<SetParts>),
+}
+
+impl Set {
+    /// The set of one word.
+    #[must_use]
+    pub const fn word(span: Span) -> Self {
+        Self::Word([SetItem::Word { span, negated: false }])
+    }
+
+    /// The whole set, `not` and braces included.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Word([item]) => item.span(),
+            Self::Other(parts) => parts.span,
+        }
+    }
+
+    /// Whether `not` stands before it.
+    #[must_use]
+    pub const fn negated(&self) -> bool {
+        matches!(self, Self::Other(parts) if parts.negated)
+    }
+
+    /// Whether braces were written.
+    #[must_use]
+    pub const fn braces(&self) -> bool {
+        matches!(self, Self::Other(parts) if parts.braces)
+    }
+
+    /// Its items.
+    #[must_use]
+    pub fn items(&self) -> &[SetItem] {
+        match self {
+            Self::Word(item) => item,
+            Self::Other(parts) => &parts.items,
+        }
+    }
+
+    /// Its items, to be changed.
+    pub fn items_mut(&mut self) -> &mut [SetItem] {
+        match self {
+            Self::Word(item) => item,
+            Self::Other(parts) => &mut parts.items,
+        }
+    }
+}
+
+/// A set that is more than a word.
+#[derive(Clone, Debug)]
+pub struct SetParts {
     /// The whole set, `not` and braces included.
     pub span: Span,
     /// `not` stands before it.
@@ -160,7 +245,7 @@ pub struct Set {
     /// Whether braces were written.
     pub braces: bool,
     /// Its items.
-    pub items: Vec<SetItem>,
+    pub items: Box<[SetItem]>,
 }
 
 /// An item of a set.
@@ -174,16 +259,32 @@ pub enum SetItem {
         negated: bool,
     },
     /// A set inside a set (its own `negated` says whether it is taken out).
-    Nested(Set),
+    Nested(Box<Set>),
     /// `file "drop.txt"`: one item a line.
-    File {
-        /// The path without its quotes.
-        path: Span,
-        /// The text, once loaded (`None` where it could not be read; that was reported).
-        contents: Option<FileId>,
-        /// Taken out of the set instead of put in.
-        negated: bool,
-    },
+    File(Box<SetFile>),
+}
+
+impl SetItem {
+    /// The item without its `not`; of a file, its path.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Word { span, .. } => *span,
+            Self::Nested(set) => set.span(),
+            Self::File(file) => file.path,
+        }
+    }
+}
+
+/// A file in a set.
+#[derive(Clone, Copy, Debug)]
+pub struct SetFile {
+    /// The path without its quotes.
+    pub path: Span,
+    /// The text, once loaded (`None` where it could not be read; that was reported).
+    pub contents: Option<FileId>,
+    /// Taken out of the set instead of put in.
+    pub negated: bool,
 }
 
 /// `@key value`
@@ -367,4 +468,15 @@ pub struct Out {
     pub device: Span,
     /// Into the device's ingress, not out of it.
     pub ingress: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_are_many_of_stays_small() {
+        let sizes = (size_of::<Item>(), size_of::<Rule>(), size_of::<Match>(), size_of::<Set>(), size_of::<Action>());
+        assert_eq!(sizes, (40, 88, 64, 16, 48));
+    }
 }

@@ -34,8 +34,8 @@ pub fn statement(pair: Pair<'_>, at: At) -> Option<ItemKind> {
     Some(match pair.as_rule() {
         Rule::rule => ItemKind::Rule(Box::new(rule(pair, at)?)),
         Rule::use_group => ItemKind::Use(name(pair, at)?),
-        Rule::default_rule => ItemKind::Default(default_rule(pair, at)?),
-        Rule::define => ItemKind::Define(define(pair, at)?),
+        Rule::default_rule => ItemKind::Default(Box::new(default_rule(pair, at)?)),
+        Rule::define => ItemKind::Define(Box::new(define(pair, at)?)),
         Rule::include => ItemKind::Include(string(pair, at)),
         Rule::assertion => ItemKind::Assert(Box::new(assertion(pair, at)?)),
         Rule::reserve => ItemKind::ReserveMark(value(pair, at)?),

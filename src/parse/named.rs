@@ -70,11 +70,11 @@ fn walk_matches<'a>(matches: &'a mut [Match], see: &mut impl FnMut(Named<'a>)) {
 }
 
 fn walk_set<'a>(set: &'a mut Set, see: &mut impl FnMut(Named<'a>)) {
-    for item in &mut set.items {
+    for item in set.items_mut() {
         match item {
             SetItem::Word { .. } => {}
             SetItem::Nested(inner) => walk_set(inner, see),
-            SetItem::File { path, contents, .. } => see(Named::Set(*path, contents)),
+            SetItem::File(file) => see(Named::Set(file.path, &mut file.contents)),
         }
     }
 }

@@ -11,7 +11,9 @@ use crate::source::{Span, Spanned};
 pub fn rule(pair: Pair<'_>, at: At) -> Option<RuleNode> {
     let mut inner = pair.into_inner();
     let verdict = verdict(inner.next()?, at)?;
-    let mut rule = RuleNode { annotations: Vec::new(), verdict, matches: Vec::new(), actions: Vec::new() };
+    // Nearly all parts of nearly all rules are matches.
+    let matches = Vec::with_capacity(inner.len());
+    let mut rule = RuleNode { annotations: Vec::new(), verdict, matches, actions: Vec::new() };
     parts(inner, at, &mut rule.matches, &mut rule.actions)?;
     Some(rule)
 }

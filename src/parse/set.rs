@@ -1,17 +1,17 @@
 //! Sets and strings: from pairs to the tree.
 
-use super::ast::{Set, SetItem};
+use super::ast::{Set, SetFile, SetItem, SetParts};
 use super::grammar::{At, Pair, Rule};
 use crate::source::Span;
 
 /// A set of any kind: `not` or not, one word, braces or a file.
 pub fn set(pair: Pair<'_>, at: At) -> Set {
-    let mut set = Set { span: at.span(&pair), negated: false, braces: false, items: Vec::new() };
     // A word alone is its own set.
     if matches!(pair.as_rule(), Rule::value) {
-        set.items = vec![SetItem::Word { span: set.span, negated: false }];
-        return set;
+        return Set::word(at.span(&pair));
     }
+    let span = at.span(&pair);
+    let mut set = SetParts { span, negated: false, braces: false, items: Box::default() };
     for inner in pair.into_inner() {
         match inner.as_rule() {
             Rule::NOT => set.negated = true,
@@ -19,20 +19,23 @@ pub fn set(pair: Pair<'_>, at: At) -> Set {
                 set.braces = true;
                 set.items = items(inner, at);
             }
-            Rule::file => set.items = vec![SetItem::File { path: string(inner, at), contents: None, negated: false }],
-            _ => set.items = vec![SetItem::Word { span: at.span(&inner), negated: false }],
+            Rule::file => set.items = Box::new([file(inner, false, at)]),
+            _ if !set.negated => return Set::word(at.span(&inner)),
+            _ => set.items = Box::new([SetItem::Word { span: at.span(&inner), negated: false }]),
         }
     }
-    set
+    Set::Other(Box::new(set))
+}
+
+fn file(pair: Pair<'_>, negated: bool, at: At) -> SetItem {
+    SetItem::File(Box::new(SetFile { path: string(pair, at), contents: None, negated }))
 }
 
 /// The items between braces.
-fn items(braces: Pair<'_>, at: At) -> Vec<SetItem> {
+fn items(braces: Pair<'_>, at: At) -> Box<[SetItem]> {
     let inner = braces.into_inner();
     let items = inner.filter(|pair| matches!(pair.as_rule(), Rule::item | Rule::flag_item));
-    let mut items: Vec<SetItem> = items.filter_map(|pair| item(pair, at)).collect();
-    items.shrink_to_fit();
-    items
+    items.filter_map(|pair| item(pair, at)).collect()
 }
 
 fn item(pair: Pair<'_>, at: At) -> Option<SetItem> {
@@ -43,9 +46,10 @@ fn item(pair: Pair<'_>, at: At) -> Option<SetItem> {
         match inner.as_rule() {
             Rule::NOT => negated = true,
             Rule::braces => {
-                found = Some(SetItem::Nested(Set { span, negated, braces: true, items: items(inner, at) }));
+                let parts = SetParts { span, negated, braces: true, items: items(inner, at) };
+                found = Some(SetItem::Nested(Box::new(Set::Other(Box::new(parts)))));
             }
-            Rule::file => found = Some(SetItem::File { path: string(inner, at), contents: None, negated }),
+            Rule::file => found = Some(file(inner, negated, at)),
             _ => found = Some(SetItem::Word { span: at.span(&inner), negated }),
         }
     }

@@ -1,6 +1,6 @@
 //! From the splitter's pieces to the tree: blocks are nested, comments attached, statements parsed one by one.
 
-use super::ast::{Annotation, Ast, Block, Comment, Item, ItemKind, PolicyBlock, Salvage, Trivia};
+use super::ast::{Annotation, Ast, Block, Comment, Comments, Item, ItemKind, PolicyBlock, Salvage, Trivia};
 use super::decl::{self, Head};
 use super::grammar::{At, Grammar, Pair, Rule};
 use super::parallel::Parsed;
@@ -119,14 +119,17 @@ impl<'a> Builder<'a> {
     fn comment(&mut self, chunk: Chunk) {
         let span = self.span(chunk);
         if chunk.newlines == 0 {
-            let slot = match self.last {
-                Some(ChunkKind::Open) => self.stack.last_mut().map(|frame| &mut frame.trivia.after),
-                Some(ChunkKind::Close) => self.items.last_mut().map(|item| &mut item.trivia.close),
+            let trivia = match self.last {
+                Some(ChunkKind::Open) => self.stack.last_mut().map(|frame| &mut frame.trivia),
+                Some(ChunkKind::Close) => self.items.last_mut().map(|item| &mut item.trivia),
                 Some(ChunkKind::Statement | ChunkKind::Broken) if self.annotations.is_empty() => {
-                    self.items.last_mut().map(|item| &mut item.trivia.after)
+                    self.items.last_mut().map(|item| &mut item.trivia)
                 }
                 _ => None,
             };
+            let comments = trivia.map(|trivia| trivia.comments.get_or_insert_default());
+            let close = self.last == Some(ChunkKind::Close);
+            let slot = comments.map(|comments| if close { &mut comments.close } else { &mut comments.after });
             if let Some(slot @ None) = slot {
                 *slot = Some(span);
                 return;
@@ -198,12 +201,9 @@ impl<'a> Builder<'a> {
     }
 
     fn trivia(&mut self, chunk: Chunk) -> Trivia {
-        Trivia {
-            blank_before: self.blank_before.take().unwrap_or(chunk.newlines > 1),
-            before: std::mem::take(&mut self.comments),
-            after: None,
-            close: None,
-        }
+        let before = std::mem::take(&mut self.comments);
+        let comments = (!before.is_empty()).then(|| Box::new(Comments { before, ..Comments::default() }));
+        Trivia { blank_before: self.blank_before.take().unwrap_or(chunk.newlines > 1), comments }
     }
 
     /// Reports annotations that no rule follows.
@@ -246,7 +246,8 @@ impl<'a> Builder<'a> {
     fn leave(&mut self, close: Span) {
         let depth = self.stack.len();
         let Some(frame) = self.stack.pop() else { return };
-        let items = std::mem::replace(&mut self.items, frame.items);
+        let mut items = std::mem::replace(&mut self.items, frame.items);
+        items.shrink_to_fit();
         let tail = std::mem::take(&mut self.comments);
         let span = frame.span.to(close);
         if depth > MAX_DEPTH {
@@ -256,10 +257,10 @@ impl<'a> Builder<'a> {
         let block = |name| Block { name, items, tail };
         let kind = match frame.head {
             Head::Policy { name, devices, hook, zones } => {
-                ItemKind::Policy(PolicyBlock { devices, hook, zones, block: block(name) })
+                ItemKind::Policy(Box::new(PolicyBlock { devices, hook, zones, block: block(name) }))
             }
-            Head::Group(name) => ItemKind::Group(block(name)),
-            Head::Prefilter(keyword) => ItemKind::Prefilter(block(keyword)),
+            Head::Group(name) => ItemKind::Group(Box::new(block(name))),
+            Head::Prefilter(keyword) => ItemKind::Prefilter(Box::new(block(keyword))),
             Head::Error => ItemKind::Error(Box::new(Salvage { items: block(span).items, ..Salvage::default() })),
         };
         self.items.push(Item { span, trivia: frame.trivia, kind });

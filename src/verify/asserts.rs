@@ -3,6 +3,8 @@
 //! What an assertion speaks of is what a rule with its matches would match if it stood alone in the policy: so that policy's diagram
 //! is the set of packets. ARP and neighbour discovery, accepted by themselves, are left out.
 
+use std::sync::Arc;
+
 use super::diagram::{FALSE, Full};
 use super::matching::neighbour_talk;
 use super::names::Names;
@@ -17,7 +19,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::ir::eval::eval;
 use crate::ir::outcome::{Fate, Origin, Outcome};
 use crate::ir::packet::Packet;
-use crate::ir::policy::{Actions, Assertion, Attach, Link, Policy, Rule, State, StateSet, Verdict};
+use crate::ir::policy::{Assertion, Attach, Link, Policy, Rule, State, StateSet, Verdict};
 use crate::ir::resolve::EMPTY_ASSERTION;
 
 crate::declare_lints! {
@@ -132,7 +134,7 @@ pub fn alone(attach: &Attach, rule: &Rule) -> Attach {
         // Frames that are not IP have no state.
         states: if ip || !stateless { rule.states } else { StateSet::ALL },
         alts: rule.alts.iter().filter(|alt| is_ip(alt.link) == ip).cloned().collect(),
-        actions: Actions::default(),
+        actions: Arc::default(),
         ..rule.clone()
     };
     let rules = [true, false].map(part).into_iter().filter(|rule| !rule.alts.is_empty());

@@ -146,7 +146,7 @@ impl Rules<'_> {
             Verdict::Drop => self.outcome(Fate::Drop, origin, context, false)?,
             Verdict::Allow | Verdict::AllowStateless => {
                 let zone = self.attach.passes.get(rule.pass).copied();
-                let key = (rule.verdict, zone, &rule.actions);
+                let key = (rule.verdict, zone, &*rule.actions);
                 let node = if let Some(node) = allows.get(&key) {
                     *node
                 } else {

@@ -1,9 +1,11 @@
 //! `ctpolicy diff` against the evaluator: what it reports is so, and what it does not report is not.
 
+use std::sync::Arc;
+
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::outcome::{Fate, Origin, Outcome};
 use ctpolicy::ir::packet::Packet;
-use ctpolicy::ir::policy::{Attach, Limit, Policy, Rule, StateSet, Verdict};
+use ctpolicy::ir::policy::{Attach, Limit, Policy, Rule, RuleInfo, StateSet, Verdict};
 use ctpolicy::verify::Budget;
 use ctpolicy::verify::diff::kind::{Kind, kind};
 use ctpolicy::verify::diff::{Class, Diff, diff};
@@ -26,7 +28,7 @@ fn policy(rng: &mut Rng) -> Policy {
     let mut policy = policies::policy(rng);
     for rule in policy.attaches.iter_mut().flat_map(rules) {
         let rate = u64::from(rule.info.ident);
-        rule.actions.limit = rule.actions.limit.map(|_| Limit::Packets { rate, burst: 1 });
+        Arc::make_mut(&mut rule.actions).limit = rule.actions.limit.map(|_| Limit::Packets { rate, burst: 1 });
     }
     policy
 }
@@ -51,11 +53,11 @@ fn mutate(rng: &mut Rng, policy: &mut Policy) {
         2 if count > 1 => attach.rules.swap(at, (at + 1) % count),
         3 => drop(rule.alts[0].sets.pop()),
         4 => rule.states = StateSet(rule.states.0 & (rng.next() % 128) as u8),
-        5 if rule.actions.limit.is_some() => rule.actions.limit = None,
-        5 => rule.actions.limit = Some(Limit::Packets { rate: 1_000_000, burst: 1 }),
-        6 => rule.actions.mirror.clear(),
-        7 => rule.actions.set_mark = None,
-        _ => rule.actions.nat.clear(),
+        5 if rule.actions.limit.is_some() => Arc::make_mut(&mut rule.actions).limit = None,
+        5 => Arc::make_mut(&mut rule.actions).limit = Some(Limit::Packets { rate: 1_000_000, burst: 1 }),
+        6 => Arc::make_mut(&mut rule.actions).mirror.clear(),
+        7 => Arc::make_mut(&mut rule.actions).set_mark = None,
+        _ => Arc::make_mut(&mut rule.actions).nat.clear(),
     }
 }
 
@@ -86,7 +88,7 @@ fn fate(policy: &Policy, attach: &Attach, packet: &Packet) -> (Outcome, String) 
     }
     let decider = match outcome.rule {
         Origin::Rule { ident, .. } => format!("rule {ident}"),
-        Origin::Default => attach.default.text.clone(),
+        Origin::Default => said(&attach.default),
         other => format!("{other:?}"),
     };
     outcome.rule = Origin::Machinery;
@@ -99,8 +101,13 @@ fn change(old: (&Policy, &Attach), new: (&Policy, &Attach), packet: &Packet) -> 
     (before != after, kind(&before, &after), [old, new])
 }
 
+/// The words of a rule that was written nowhere.
+fn said(rule: &RuleInfo) -> String {
+    rule.said.unwrap().to_owned()
+}
+
 fn deciders(class: &Class) -> [String; 2] {
-    [&class.old, &class.new].map(|fate| fate.rule.as_ref().map_or("Implicit".to_owned(), |rule| rule.text.clone()))
+    [&class.old, &class.new].map(|fate| fate.rule.as_ref().map_or("Implicit".to_owned(), said))
 }
 
 /// Whether the class is one of packets that these decide.
@@ -108,7 +115,7 @@ fn told(class: &Class, by: &[String; 2]) -> bool {
     let both = deciders(class).into_iter().zip([&class.old, &class.new]).zip(by);
     both.into_iter().all(|((first, fate), by)| {
         let implicit = fate.others_by_themselves && by == "Implicit";
-        first == *by || implicit || fate.others.iter().any(|rule| rule.text == *by)
+        first == *by || implicit || fate.others.iter().any(|rule| said(rule) == *by)
     })
 }
 
@@ -187,7 +194,7 @@ fn what_differs_is_what_is_reported() {
         // Positions, and with them hashes, may be others: the rules are the same.
         for rule in new.attaches.iter_mut().flat_map(rules).filter(|_| seed.is_multiple_of(2)) {
             rule.info.ident += 1000;
-            rule.info.text = format!("rule {}", rule.info.ident);
+            rule.info.said = Some(format!("rule {}", rule.info.ident).leak());
         }
         check(&old, &new, &mut rng, &mut seen);
     }

@@ -18,9 +18,9 @@ use crate::{compile, differs, form, packets, proof};
 fn info(ident: u32) -> RuleInfo {
     RuleInfo {
         span: Span::default(),
-        policy: "p".to_owned(),
+        policy: "p".into(),
         position: ident as usize,
-        text: format!("rule {ident}"),
+        said: Some(format!("rule {ident}").leak()),
         annotations: Vec::new(),
         ident,
         meaning: u64::from(ident) << 32,
@@ -44,7 +44,18 @@ fn tcp(port: u16) -> Vec<(Field, Vec<Cond>)> {
 
 fn rule(ident: u32, verdict: Verdict, pass: usize, states: &[State], alts: Vec<Alt>, actions: Actions) -> Rule {
     let states = if states.is_empty() { StateSet::ALL } else { StateSet::of(states) };
-    Rule { info: info(ident), verdict, pass, states, snat: None, dnat: None, mark: None, label: None, alts, actions }
+    Rule {
+        info: info(ident),
+        verdict,
+        pass,
+        states,
+        snat: None,
+        dnat: None,
+        mark: None,
+        label: None,
+        alts,
+        actions: actions.into(),
+    }
 }
 
 /// Two zones, both translations, a mark that must be stored between them, a marking `continue`, a stateless rule,

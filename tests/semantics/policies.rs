@@ -1,5 +1,7 @@
 //! Random policies, as the resolver would hand them on: small universes, so that rules meet each other.
 
+use std::sync::Arc;
+
 use ctpolicy::abi::{eth, ipproto};
 use ctpolicy::field::{Cond, Field};
 use ctpolicy::ir::packet::device_value;
@@ -103,9 +105,9 @@ impl Maker<'_> {
         self.next += 1;
         RuleInfo {
             span: Span::default(),
-            policy: "p".to_owned(),
+            policy: "p".into(),
             position: ident as usize,
-            text: format!("rule {ident}"),
+            said: Some(format!("rule {ident}").leak()),
             annotations: Vec::new(),
             ident,
             meaning: self.rng.next(),
@@ -153,7 +155,7 @@ impl Maker<'_> {
             mark: None,
             label: None,
             alts: Vec::new(),
-            actions: self.plain_actions(verdict),
+            actions: self.plain_actions(verdict).into(),
         };
         // What the rule does may fix its family and its protocol.
         let mut links: Vec<Link> = vec![Link::Ip4, Link::Ip6];
@@ -214,7 +216,7 @@ impl Maker<'_> {
     /// What only rules after tracking may do.
     fn state_actions(&mut self, rule: &mut Rule, passes: &[u16], links: &mut Vec<Link>, proto: &mut Option<u8>) {
         let own = passes[rule.pass];
-        let actions = &mut rule.actions;
+        let actions = Arc::make_mut(&mut rule.actions);
         let reserved = if self.nat_bits_used { RESERVED } else { 0 };
         if rule.verdict != Verdict::Drop && rule.verdict != Verdict::AllowStateless {
             if self.rng.chance(20) {

@@ -139,7 +139,7 @@ fn simpler(rule: &Rule) -> Vec<Rule> {
         edit(&|rule| word(rule));
     }
     for action in actions {
-        edit(&|rule| action(&mut rule.actions));
+        edit(&|rule| action(std::sync::Arc::make_mut(&mut rule.actions)));
     }
     let same = |other: &Rule| {
         other.actions == rule.actions

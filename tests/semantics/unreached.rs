@@ -27,7 +27,7 @@ fn policy(rng: &mut Rng) -> Policy {
         let rules = attach.prefilter.iter_mut().chain(&mut attach.rules);
         for (rule, position) in rules.zip(1..) {
             place += 1;
-            rule.info.policy.clone_from(&attach.name);
+            rule.info.policy = attach.name.as_str().into();
             rule.info.position = position;
             rule.info.span = Span { lo: place, hi: place + 1 };
         }

@@ -211,7 +211,7 @@ fn listed(policy: &Policy) -> BTreeMap<(&str, usize), usize> {
     rules
         .map(|rule| {
             let lists = rule.alts.iter().map(entries).sum();
-            ((rule.info.policy.as_str(), rule.info.position), lists)
+            ((&*rule.info.policy, rule.info.position), lists)
         })
         .collect()
 }

@@ -1,21 +1,23 @@
 //! Hand-built examples, each a sentence of language.md section 3.
 
+use std::sync::Arc;
+
 use super::eval;
 use crate::abi::{eth, ipproto};
 use crate::field::{Cond, Field};
 use crate::ir::outcome::{Fate, Origin, Outcome, Translation};
 use crate::ir::packet::{CtView, Fragment, Packet};
 use crate::ir::policy::{
-    Actions, Alt, Attach, Hook, Limit, Link, Nat, NatBits, NatSide, Policy, Rule, RuleInfo, State, StateSet, Verdict,
+    Alt, Attach, Hook, Limit, Link, Nat, NatBits, NatSide, Policy, Rule, RuleInfo, State, StateSet, Verdict,
 };
 use crate::source::Span;
 
 fn info(ident: u32) -> RuleInfo {
     RuleInfo {
         span: Span::default(),
-        policy: String::new(),
+        policy: "".into(),
         position: ident as usize,
-        text: String::new(),
+        said: None,
         annotations: Vec::new(),
         ident,
         meaning: 0,
@@ -38,7 +40,7 @@ fn rule(ident: u32, verdict: Verdict, states: StateSet) -> Rule {
         mark: None,
         label: None,
         alts: vec![alt(&[])],
-        actions: Actions::default(),
+        actions: Arc::default(),
     }
 }
 
@@ -116,17 +118,17 @@ fn allow_commits_what_is_new_and_re_marks_what_is_established() {
     let established = in_zone(tcp(80), 7, State::Established, 0);
     assert!(run(&policy, &established).commits.is_empty());
     assert!(run(&policy, &in_zone(tcp(80), 7, State::Invalid, 0)).commits.is_empty());
-    policy.attaches[0].rules[0].actions.set_mark = Some((1, 0xf));
+    Arc::make_mut(&mut policy.attaches[0].rules[0].actions).set_mark = Some((1, 0xf));
     assert_eq!(run(&policy, &established).commits[0].mark, Some((1, 0xf)));
 }
 
 #[test]
 fn what_continue_sets_is_stored_only_if_the_packet_is_allowed() {
     let mut mark = rule(1, Verdict::Continue, StateSet::of(&[State::New]));
-    mark.actions.set_mark = Some((0x11, 0xff));
+    Arc::make_mut(&mut mark.actions).set_mark = Some((0x11, 0xff));
     let mut allow = rule(2, Verdict::Allow, StateSet::ALL);
     allow.alts = port(80, 90);
-    allow.actions.set_mark = Some((0x2, 0xf));
+    Arc::make_mut(&mut allow.actions).set_mark = Some((0x2, 0xf));
     let policy = policy(&[7], vec![mark, allow]);
     assert_eq!(run(&policy, &tcp(80)).commits[0].mark, Some((0x12, 0xff)));
     assert!(run(&policy, &tcp(22)).commits.is_empty());
@@ -200,7 +202,7 @@ fn an_icmp_error_of_a_translated_connection_is_translated() {
 #[test]
 fn an_icmp_error_stores_nothing_in_a_zone_behind_which_it_may_have_been_translated() {
     let mut mark = rule(1, Verdict::Allow, StateSet::of(&[State::Related]));
-    mark.actions.set_mark = Some((1, 1));
+    Arc::make_mut(&mut mark.actions).set_mark = Some((1, 1));
     let mut policy = policy(&[2, 1], vec![mark]);
     let error = in_zone(in_zone(icmp_error(), 2, State::Related, 0), 1, State::Related, 0);
     assert_eq!(run(&policy, &error).commits[0].mark, Some((1, 1)));
@@ -220,7 +222,7 @@ fn an_error_that_an_earlier_zone_calls_invalid_goes_back_there() {
 #[test]
 fn what_a_zone_knows_is_committed_before_what_begins_and_never_again_by_name() {
     let mut allow = rule(1, Verdict::Allow, StateSet::of(&[State::New]));
-    allow.actions.commit_zones = vec![1, 9];
+    Arc::make_mut(&mut allow.actions).commit_zones = vec![1, 9];
     let policy = policy(&[2, 1], vec![allow]);
     let zones = |packet: &Packet| run(&policy, packet).commits.iter().map(|commit| commit.zone).collect::<Vec<_>>();
     assert_eq!(zones(&tcp(80)), [2, 1, 9]);
@@ -231,8 +233,9 @@ fn what_a_zone_knows_is_committed_before_what_begins_and_never_again_by_name() {
 fn a_translation_goes_with_the_start_and_sets_its_bit() {
     let pool = "203.0.113.2".parse().unwrap();
     let mut allow = rule(1, Verdict::Allow, StateSet::of(&[State::New, State::Established]));
-    allow.actions.nat = vec![(7, Nat { side: NatSide::Source, v4: Some((pool, pool)), v6: None, ports: Some((1, 2)) })];
-    allow.actions.set_mark = Some((1, 1));
+    Arc::make_mut(&mut allow.actions).nat =
+        vec![(7, Nat { side: NatSide::Source, v4: Some((pool, pool)), v6: None, ports: Some((1, 2)) })];
+    Arc::make_mut(&mut allow.actions).set_mark = Some((1, 1));
     let mut policy = policy(&[7], vec![allow]);
     policy.translating = [7].into();
     policy.nat_bits_used = true;
@@ -248,7 +251,7 @@ fn a_translation_goes_with_the_start_and_sets_its_bit() {
 #[test]
 fn drop_with_a_limit_drops_the_excess() {
     let mut limited = rule(1, Verdict::Drop, StateSet::ALL);
-    limited.actions.limit = Some(Limit::Packets { rate: 1, burst: 1 });
+    Arc::make_mut(&mut limited.actions).limit = Some(Limit::Packets { rate: 1, burst: 1 });
     let policy = policy(&[], vec![limited, rule(2, Verdict::Allow, StateSet::ALL)]);
     let outcome = run(&policy, &tcp(80));
     assert_eq!((by(&outcome), outcome.limits), (2, vec![1]));

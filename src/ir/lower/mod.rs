@@ -246,9 +246,9 @@ pub fn rule_ref(info: &RuleInfo, role: Role, map: &SourceMap) -> RuleRef {
         .zip(map.line_col(info.span))
         .map(|((_, file), at)| format!("{}:{}:{}", file.name, at.line, at.col));
     RuleRef {
-        policy: info.policy.clone(),
+        policy: info.policy.to_string(),
         position: info.position,
-        text: info.text.clone(),
+        text: info.text(map),
         annotations: info.annotations.clone(),
         role,
         ident: info.ident,

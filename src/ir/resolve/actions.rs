@@ -1,5 +1,7 @@
 //! A rule's actions: which may stand together, and what they ask for.
 
+use std::sync::Arc;
+
 use super::alts::Excluded;
 use super::draft::Draft;
 use super::rule::{Place, Stage};
@@ -224,7 +226,8 @@ fn protocols(rule: &Rule) -> Vec<Option<u8>> {
 pub fn finish(mut rule: Rule, asked: &Asked, cx: &mut Cx<'_>) -> Option<Rule> {
     let protocols = protocols(&rule);
     if let Some((helper, span)) = asked.helper {
-        rule.actions.helper = Some(check_helper(helper, span, &rule, &protocols, cx)?);
+        let helper = check_helper(helper, span, &rule, &protocols, cx)?;
+        Arc::make_mut(&mut rule.actions).helper = Some(helper);
     }
     let with_ports =
         |protocol: &Option<u8>| protocol.is_some_and(|protocol| super::service::PORT_PROTOCOLS.contains(&protocol));
@@ -237,13 +240,15 @@ pub fn finish(mut rule: Rule, asked: &Asked, cx: &mut Cx<'_>) -> Option<Rule> {
         cx.report(finding.help("name the protocol among the matches, or take `port` out"));
         return None;
     }
-    let speaks = |link: Link| rule.alts.iter().any(|alt| alt.link == link);
-    let (v4, v6) = (speaks(Link::Ip4), speaks(Link::Ip6));
-    for (_, nat) in &mut rule.actions.nat {
-        nat.v4 = nat.v4.filter(|_| v4);
-        nat.v6 = nat.v6.filter(|_| v6);
+    if !rule.actions.nat.is_empty() {
+        let speaks = |link: Link| rule.alts.iter().any(|alt| alt.link == link);
+        let (v4, v6) = (speaks(Link::Ip4), speaks(Link::Ip6));
+        for (_, nat) in &mut Arc::make_mut(&mut rule.actions).nat {
+            nat.v4 = nat.v4.filter(|_| v4);
+            nat.v6 = nat.v6.filter(|_| v6);
+        }
+        nat::leave_out_where_never_new(&mut rule, &asked.translations, cx);
     }
-    nat::leave_out_where_never_new(&mut rule, &asked.translations, cx);
     Some(rule)
 }
 

@@ -74,6 +74,9 @@ fn block(text: &str) -> Result<Block, Fault> {
 /// The IPv4 address, or prefix, that is written as one of IPv6: `::ffff:10.0.0.1`, `::ffff:10.0.0.0/104`. The whole of
 /// them is a bogon, and a policy may well name it.
 fn mapped(text: &str) -> Option<String> {
+    if !text.contains(':') {
+        return None;
+    }
     let (address, length) = text.split_once('/').unwrap_or((text, "128"));
     let plain = address.parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()?;
     let length = length.parse::<u8>().ok()?.checked_sub(96).filter(|length| (1..=32).contains(length))?;
@@ -197,10 +200,10 @@ impl Domain for Nets {
         }
         let fault = match block(text) {
             Ok(Block::V4(lo, hi)) => {
-                return Some(Addrs { v4: Intervals::new(vec![(lo.into(), hi.into())]), v6: Intervals::default() });
+                return Some(Addrs { v4: Intervals::one(lo.into(), hi.into()), v6: Intervals::default() });
             }
             Ok(Block::V6(lo, hi)) => {
-                return Some(Addrs { v4: Intervals::default(), v6: Intervals::new(vec![(lo, hi)]) });
+                return Some(Addrs { v4: Intervals::default(), v6: Intervals::one(lo, hi) });
             }
             Err(fault) => fault,
         };

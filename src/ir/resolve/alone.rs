@@ -90,7 +90,7 @@ fn numbers_of_protocols(set: &Set, list: &[(Span, bool)], cx: &mut Cx<'_>) -> bo
         return false;
     }
     let finding = Diagnostic::new(&UNKNOWN_NAME, *first, format!("{} matches nothing by itself", cx.quote(*first)));
-    let form = cx.quote(set.span);
+    let form = cx.quote(set.span());
     let form = form.trim_matches('`');
     cx.report(finding.help(format!("if it is a protocol's number, write `proto {form}`")));
     true
@@ -111,7 +111,7 @@ fn unknown_word(span: Span, cx: &mut Cx<'_>) {
 /// `snat`, `not dnat`, `not { snat, dnat }`
 fn translation(set: &Set, list: &[(Span, bool)], span: Span, draft: &mut Draft, cx: &mut Cx<'_>) {
     // Without a `not` around them, several words would be `any of` two questions.
-    let plain = list.len() == 1 || (set.negated && list.iter().all(|(_, negated)| *negated));
+    let plain = list.len() == 1 || (set.negated() && list.iter().all(|(_, negated)| *negated));
     if !plain {
         let finding = Diagnostic::new(&MIXED_WORDS, span, "`snat` and `dnat` in one set");
         cx.report(finding.help("write one rule for `snat` and one for `dnat`"));

@@ -44,6 +44,7 @@ pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>>
         }
     }
     alts.extend(frames.ether.iter().map(|ethertype| products::ether(draft, *ethertype)));
+    alts.shrink_to_fit();
     Some(alts)
 }
 

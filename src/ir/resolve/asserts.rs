@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::header::{self, Scope};
 use super::rule::{self, Place, Stage};
-use super::{Cx, checks, devices, info, matches, sets, states, zones};
+use super::{Cx, checks, devices, matches, sets, states, zones};
 use crate::diag::Diagnostic;
 use crate::ir::policy::{Assertion, Attach, Rule, RuleInfo, State, StateSet};
 use crate::parse::ast::{self, Ast, ItemKind, MatchKind};
@@ -34,9 +34,8 @@ pub fn read<'a>(asts: &'a [Ast], scopes: &[Scope<'a>], attaches: &[Attach], cx: 
     let mut found = Vec::new();
     for item in asts.iter().flat_map(|ast| &ast.items) {
         if let ItemKind::Assert(assertion) = &item.kind {
-            let text = info::one_line(cx.text(item.span));
             let before = cx.diags.list().len();
-            let rules = rules(assertion, &text, item.span, scopes, attaches, cx);
+            let rules = rules(assertion, item.span, scopes, attaches, cx);
             retold(before, scopes, cx);
             once(before, cx);
             let name = cx.text(assertion.name).to_owned();
@@ -86,7 +85,6 @@ fn once(before: usize, cx: &mut Cx<'_>) {
 /// The assertion as a rule of each policy that it speaks of.
 fn rules<'a>(
     assertion: &'a ast::Assertion,
-    text: &str,
     span: Span,
     scopes: &[Scope<'a>],
     attaches: &[Attach],
@@ -119,9 +117,9 @@ fn rules<'a>(
         let place = Place { scope, stage, has_zone: zone.is_some() };
         let info = RuleInfo {
             span,
-            policy: attach.name.clone(),
+            policy: attach.name.as_str().into(),
             position: 0,
-            text: text.to_owned(),
+            said: None,
             annotations: Vec::new(),
             ident: u32::MAX,
             meaning: 0,
@@ -166,8 +164,8 @@ fn idle(assertion: &ast::Assertion, zone: Option<Span>, all: Span, cx: &mut Cx<'
     let (span, message) = match (&assertion.devices, zone) {
         (Some(devices), _) => {
             let hook = assertion.hook.map(|hook| format!(" {}", cx.text(hook))).unwrap_or_default();
-            let span = assertion.hook.map_or(devices.span, |hook| devices.span.to(hook));
-            (span, format!("no policy that this assertion could speak of stands on {}{hook}", cx.quote(devices.span)))
+            let span = assertion.hook.map_or(devices.span(), |hook| devices.span().to(hook));
+            (span, format!("no policy that this assertion could speak of stands on {}{hook}", cx.quote(devices.span())))
         }
         (None, Some(zone)) => (zone, format!("no policy of this file passes zone {}", cx.quote(zone))),
         (None, None) => (all, "there is no policy that this assertion could speak of".to_owned()),

@@ -64,7 +64,7 @@ pub fn rule(rule: &Rule, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
         let what = if arp { "ARP is" } else { "neighbour discovery and MLD are" };
         let message = format!("{what} accepted before conntrack, so this rule never matches");
         let help = match rule.verdict {
-            Verdict::Allow if rule.actions == Actions::default() => "delete it: no rule is needed for that",
+            Verdict::Allow if *rule.actions == Actions::default() => "delete it: no rule is needed for that",
             _ => "move the rule into `prefilter { ... }`",
         };
         cx.report(Diagnostic::new(&ACCEPTED_BEFORE, rule.info.span, message).help(help));

@@ -126,8 +126,8 @@ impl Domain for DeviceSets {
 pub fn listed(set: &Set, cx: &mut Cx<'_>) -> Option<Devices> {
     let devices = sets::value(&DeviceSets, set, cx)?;
     if devices.negated {
-        let message = format!("{} does not list devices", cx.quote(set.span));
-        cx.report(Diagnostic::new(&UNBOUNDED_DEVICES, set.span, message).help("list the devices: `{ eth0, eth1 }`"));
+        let message = format!("{} does not list devices", cx.quote(set.span()));
+        cx.report(Diagnostic::new(&UNBOUNDED_DEVICES, set.span(), message).help("list the devices: `{ eth0, eth1 }`"));
         return None;
     }
     Some(devices)

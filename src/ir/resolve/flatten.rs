@@ -1,7 +1,5 @@
 //! A policy's rules in one list: groups put in place, `prefilter` and `default` taken out, misplaced statements reported.
 
-use std::cell::Cell;
-
 use super::header::Scope;
 use super::names::{self, CYCLIC_DEFINITION, NESTING_MAX};
 use super::{Cx, info};
@@ -237,7 +235,6 @@ pub fn loose<'a>(name: &'a str, span: Span, items: &'a [Item], cx: &mut Cx<'a>) 
         home: Some(0),
         bare: false,
         loose: true,
-        told: Cell::default(),
         flat,
     }
 }

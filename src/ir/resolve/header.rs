@@ -1,6 +1,5 @@
 //! What a policy stands on: its devices, its hook and its zones.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::flatten::{self, Flat};
@@ -69,8 +68,6 @@ pub struct Scope<'a> {
     pub bare: bool,
     /// A group that no policy uses: only mistakes that do not depend on the policy are looked for.
     pub loose: bool,
-    /// That no zone is named was reported.
-    pub told: Cell<bool>,
     /// Its rules.
     pub flat: Flat<'a>,
 }
@@ -97,7 +94,7 @@ pub fn scopes<'a>(asts: &'a [Ast], cx: &mut Cx<'a>) -> Vec<Scope<'a>> {
     for item in &items {
         if let ItemKind::Policy(policy) = &item.kind {
             let scope = policy_scope(item, policy, cx);
-            one_per_hook(&scope, policy.devices.span, &mut taken, cx);
+            one_per_hook(&scope, policy.devices.span(), &mut taken, cx);
             scopes.push(scope);
         }
     }
@@ -161,8 +158,7 @@ fn policy_scope<'a>(item: &'a Item, policy: &'a PolicyBlock, cx: &mut Cx<'a>) ->
         passes.push(0);
     }
     let home = passes.len().checked_sub(1);
-    let mut scope =
-        Scope { name, span, devices, hook, passes, home, bare: false, loose: false, told: Cell::default(), flat };
+    let mut scope = Scope { name, span, devices, hook, passes, home, bare: false, loose: false, flat };
     add_passes(&mut scope, cx);
     scope
 }
@@ -246,18 +242,7 @@ fn bare_scope<'a>(span: Span, first: Span, items: Vec<&'a Item>, alone: bool, cx
     let flat = flatten::policy(items.into_iter(), cx);
     let passes: Vec<u16> = attach.zone.into_iter().collect();
     let home = passes.len().checked_sub(1);
-    let mut scope = Scope {
-        name: "",
-        span,
-        devices,
-        hook: attach.hook,
-        passes,
-        home,
-        bare: true,
-        loose,
-        told: Cell::default(),
-        flat,
-    };
+    let mut scope = Scope { name: "", span, devices, hook: attach.hook, passes, home, bare: true, loose, flat };
     add_passes(&mut scope, cx);
     if loose && scope.passes.is_empty() {
         scope.passes.push(0);

@@ -41,8 +41,8 @@ impl IcmpTypes {
             .filter(|(_, codes)| !codes.is_empty())
             .collect();
         if both.is_empty() {
-            let span = icmp.codes.as_ref().map_or(icmp.types.span, |codes| codes.span);
-            let message = format!("{} stands for a code of its own", cx.quote(icmp.types.span));
+            let span = icmp.codes.as_ref().unwrap_or(&icmp.types).span();
+            let message = format!("{} stands for a code of its own", cx.quote(icmp.types.span()));
             cx.report(
                 Diagnostic::new(&IMPOSSIBLE_MATCH, span, message)
                     .help("leave out `code`, or write the type as a number"),
@@ -69,7 +69,7 @@ impl Domain for IcmpTypes {
         }
         let (own, other) = self.names();
         if let Some((_, kind, code)) = own.iter().find(|(name, ..)| *name == text) {
-            let codes = code.map_or_else(|| Intervals::all(8), |code| Intervals::new(vec![(code.into(), code.into())]));
+            let codes = code.map_or_else(|| Intervals::all(8), |code| Intervals::one(code.into(), code.into()));
             return Some(Messages::from([(*kind, codes)]));
         }
         let (word, other_word, version, other_version) =

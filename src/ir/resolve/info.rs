@@ -1,6 +1,8 @@
 //! What identifies a rule: position, text, annotations, hashes.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::header::Scope;
 use super::{Cx, words};
@@ -9,6 +11,7 @@ use crate::hash::{fnv, fnv32};
 use crate::ir::policy::{Rule, RuleInfo};
 use crate::parse::ast::Annotation;
 use crate::source::Span;
+pub use crate::source::one_line;
 
 crate::declare_lints! {
     /// An annotation that means nothing.
@@ -32,36 +35,12 @@ crate::declare_lints! {
 /// Keys that mean something.
 const KEYS: [&str; 5] = ["id", "owner", "ticket", "until", "note"];
 
-/// Words on one line with single blanks; comments are left out.
-#[must_use]
-pub fn one_line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let (mut quoted, mut comment, mut blank) = (false, false, false);
-    for letter in text.chars() {
-        match letter {
-            '\n' => comment = false,
-            '"' if !comment => quoted = !quoted,
-            '#' if !quoted => comment = true,
-            _ => {}
-        }
-        if comment {
-            continue;
-        }
-        if letter.is_whitespace() && !quoted {
-            blank = true;
-            continue;
-        }
-        if std::mem::take(&mut blank) && !out.is_empty() {
-            out.push(' ');
-        }
-        out.push(letter);
-    }
-    out
-}
-
 /// Rule infos of one policy, in order.
 pub struct Infos<'s, 'a> {
     scope: &'s Scope<'a>,
+    policy: Arc<str>,
+    /// What a rule is known by; its room is used again.
+    key: String,
     position: usize,
     ids: BTreeMap<&'a str, Span>,
 }
@@ -69,23 +48,26 @@ pub struct Infos<'s, 'a> {
 impl<'s, 'a> Infos<'s, 'a> {
     /// For the rules of this policy.
     pub fn new(scope: &'s Scope<'a>) -> Self {
-        Self { scope, position: 0, ids: BTreeMap::new() }
+        Self { scope, policy: scope.name.into(), key: String::new(), position: 0, ids: BTreeMap::new() }
     }
 
     /// The next rule's; its meaning is filled in by [`meaning`].
-    pub fn next(&mut self, span: Span, text: String, annotations: &[Annotation], cx: &mut Cx<'a>) -> RuleInfo {
+    pub fn next(&mut self, span: Span, annotations: &[Annotation], cx: &mut Cx<'a>) -> RuleInfo {
         self.position += 1;
         let id = self.annotations(annotations, cx);
-        let ident = match id {
-            Some(id) => fnv32(&format!("@id:{id}")),
-            None => fnv32(&format!("{}/{}", self.scope.name, self.position)),
+        self.key.clear();
+        // Writing into a string does not fail.
+        let _ = match id {
+            Some(id) => write!(self.key, "@id:{id}"),
+            None => write!(self.key, "{}/{}", self.scope.name, self.position),
         };
+        let ident = fnv32(&self.key);
         let pair = |note: &Annotation| (cx.text(note.key).to_owned(), cx.text(note.value).to_owned());
         RuleInfo {
             span,
-            policy: self.scope.name.to_owned(),
+            policy: Arc::clone(&self.policy),
             position: self.position,
-            text,
+            said: None,
             annotations: annotations.iter().map(pair).collect(),
             ident,
             meaning: 0,
@@ -165,15 +147,6 @@ pub fn default_meaning(allow: bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_on_one_line_has_no_comments() {
-        assert_eq!(
-            one_line("allow  from {\n  10.0.0.1, # one\n  10.0.0.2 # two\n}"),
-            "allow from { 10.0.0.1, 10.0.0.2 }"
-        );
-        assert_eq!(one_line("drop from file \"a  #b.txt\" # c"), "drop from file \"a  #b.txt\"");
-    }
 
     #[test]
     fn dates() {

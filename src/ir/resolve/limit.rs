@@ -47,7 +47,7 @@ const SIZES: &[(&str, u128, u128)] =
 fn amount(text: &str, units: &[(&str, u128, u128)]) -> Option<u128> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;
-    let (_, up, down) = units.iter().find(|(known, ..)| *known == unit.to_ascii_lowercase())?;
+    let (_, up, down) = units.iter().find(|(known, ..)| known.eq_ignore_ascii_case(unit))?;
     let (whole, part) = digits.split_once('.').map_or((digits, ""), |(whole, part)| (whole, part));
     let fits = !whole.is_empty() && whole.len() <= 18 && part.len() <= 6 && part.is_empty() != digits.contains('.');
     if !fits || part.contains('.') {
@@ -74,7 +74,7 @@ fn rate_help(text: &str) -> String {
 fn ambiguous(text: &str, rate: Span) -> Option<Diagnostic> {
     let end = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (digits, unit) = text.split_at_checked(end)?;
-    let (_, bits) = AMBIGUOUS.iter().find(|(known, _)| *known == unit.to_ascii_lowercase())?;
+    let (_, bits) = AMBIGUOUS.iter().find(|(known, _)| known.eq_ignore_ascii_case(unit))?;
     let in_bits = format!("{digits}{bits}");
     amount(&in_bits, BYTE_RATES)?;
     let finding = Diagnostic::new(&BAD_RATE, rate, format!("`{text}` may mean bits or bytes (tc reads bytes)"));

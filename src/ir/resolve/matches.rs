@@ -44,7 +44,7 @@ pub fn read(part: &Match, place: &Place<'_, '_>, draft: &mut Draft, cx: &mut Cx<
         MatchKind::Icmp(icmp) => icmp_match(icmp, span, draft, cx),
         MatchKind::End(end) => end_match(end, span, draft, cx),
         MatchKind::BarePort(set) => {
-            let value = info::one_line(cx.text(set.span));
+            let value = info::one_line(cx.text(set.span()));
             let finding = Diagnostic::new(&BARE_PORT, span, format!("`port {value}` does not say which end is meant"));
             let ends = || format!("write `to port {value}` or `from port {value}`");
             cx.report(finding.help(unknown::pair(&value).unwrap_or_else(ends)));
@@ -138,7 +138,7 @@ fn icmp_match(icmp: &Icmp, span: Span, draft: &mut Draft, cx: &mut Cx<'_>) {
 fn end_match(end: &End, span: Span, draft: &mut Draft, cx: &mut Cx<'_>) {
     // Each part is underlined with the word before it, where it stands alone.
     let alone = [&end.addr, &end.mac, &end.port].into_iter().flatten().count() == 1;
-    let part = |set: &Set| if alone { span } else { set.span };
+    let part = |set: &Set| if alone { span } else { set.span() };
     if let Some(set) = &end.addr {
         let value = sets::value(&Nets, set, cx);
         let slot = if end.to { &mut draft.dst } else { &mut draft.src };

@@ -31,6 +31,7 @@ mod matches;
 mod names;
 mod nat;
 mod number;
+mod parallel;
 mod products;
 mod protocol;
 mod reserve;
@@ -48,8 +49,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use super::policy::{Hook, NatBits, Policy};
+use super::policy::{Actions, Hook, NatBits, Policy};
 use crate::diag::{Diagnostic, Diagnostics, Lint};
 use crate::parse::ast::Ast;
 use crate::source::{FileId, SourceMap, Span};
@@ -130,6 +132,10 @@ pub(crate) struct Cx<'a> {
     names: names::Names<'a>,
     marks: Marks,
     translating: BTreeSet<u16>,
+    /// What most rules do.
+    nothing: Arc<Actions>,
+    /// Policies of which it was told that they name no zone.
+    told: BTreeSet<Span>,
 }
 
 /// Mistakes of one file of a set that are reported; one wrong file would otherwise fill the screen.
@@ -148,6 +154,11 @@ impl<'a> Cx<'a> {
             Some((end, _)) => format!("`{}...`", words.get(..end).unwrap_or_default()),
             None => format!("`{words}`"),
         }
+    }
+
+    /// The actions for a rule: those that do nothing are the same for all.
+    fn shared(&self, actions: Actions) -> Arc<Actions> {
+        if actions == *self.nothing { Arc::clone(&self.nothing) } else { Arc::new(actions) }
     }
 
     fn report(&mut self, finding: Diagnostic) {
@@ -192,7 +203,16 @@ impl<'a> Cx<'a> {
 /// lacks the parts at fault and must not be used.
 pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Diagnostics) -> Policy {
     let names = collect::collect(asts, map, diags);
-    let mut cx = Cx { map, options, diags, names, marks: Marks::default(), translating: BTreeSet::new() };
+    let mut cx = Cx {
+        map,
+        options,
+        diags,
+        names,
+        marks: Marks::default(),
+        translating: BTreeSet::new(),
+        nothing: Arc::default(),
+        told: BTreeSet::new(),
+    };
     names::evaluate_all(&mut cx);
     reserve::read(asts, &mut cx);
     let scopes = header::scopes(asts, &mut cx);

@@ -1,7 +1,7 @@
 //! Definitions: every name with what it stands for, worked out once, in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::address::{Addrs, Nets};
 use super::devices::{self, Devices};
@@ -56,20 +56,22 @@ pub enum Found {
     /// A definition that has a mistake, reported where it stands.
     Failed,
     /// What it stands for.
-    Value(Rc<Value>),
+    Value(Arc<Value>),
 }
 
 /// How far a definition has been worked out.
+#[derive(Clone)]
 pub enum State {
     /// Not yet.
     Waiting,
     /// It is being worked out.
     Running,
     /// What it stands for; `None` where it has a mistake.
-    Done(Option<Rc<Value>>),
+    Done(Option<Arc<Value>>),
 }
 
 /// A definition.
+#[derive(Clone)]
 pub struct Def<'a> {
     /// Which kind of name.
     pub kind: DefineKind,
@@ -113,7 +115,7 @@ pub struct Group<'a> {
 }
 
 /// All names of a run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Names<'a> {
     /// Definitions, in the order of the files.
     pub defs: Vec<Def<'a>>,
@@ -163,7 +165,7 @@ pub fn lookup(kind: DefineKind, text: &str, at: Span, cx: &mut Cx<'_>) -> Found 
     evaluate(index, at, cx).map_or(Found::Failed, Found::Value)
 }
 
-fn evaluate(index: usize, at: Span, cx: &mut Cx<'_>) -> Option<Rc<Value>> {
+fn evaluate(index: usize, at: Span, cx: &mut Cx<'_>) -> Option<Arc<Value>> {
     let def = cx.names.defs.get_mut(index)?;
     match &def.state {
         State::Done(value) => {
@@ -183,7 +185,7 @@ fn evaluate(index: usize, at: Span, cx: &mut Cx<'_>) -> Option<Rc<Value>> {
     def.state = State::Running;
     let (kind, set, spoilt) = (def.kind, def.set, def.spoilt);
     cx.names.running.push((index, at, 0));
-    let value = set.and_then(|set| work_out(kind, set, cx)).filter(|_| !spoilt).map(Rc::new);
+    let value = set.and_then(|set| work_out(kind, set, cx)).filter(|_| !spoilt).map(Arc::new);
     let height = cx.names.running.pop().map_or(0, |(_, _, below)| below + 1);
     if let Some(def) = cx.names.defs.get_mut(index) {
         def.state = State::Done(value.clone());

@@ -1,5 +1,7 @@
 //! Translations: pools, ports, and the zones that record them.
 
+use std::sync::Arc;
+
 use super::actions::{REPEATED_ACTION, Read};
 use super::address::{Addrs, Nets, Stretch};
 use super::number::{PORTS, VALUE_OUT_OF_RANGE};
@@ -175,5 +177,5 @@ pub fn leave_out_where_never_new(rule: &mut Rule, spans: &[(u16, NatSide, Span)]
         .note(format!("translations on record in zone {zone} are applied, as by `nat`"));
         cx.report(finding.help("put the translation on the rule that allows `new` packets"));
     }
-    rule.actions.nat.clear();
+    Arc::make_mut(&mut rule.actions).nat.clear();
 }

@@ -104,7 +104,7 @@ impl Numbers {
 
     /// What a name of this kind stands for; `Err` where a definition failed.
     fn name(&self, text: &str, span: Span, cx: &mut Cx<'_>) -> Result<Option<Intervals>, ()> {
-        let one = |value: u8| Some(Intervals::new(vec![(u128::from(value), u128::from(value))]));
+        let one = |value: u8| Some(Intervals::one(value.into(), value.into()));
         match self.named {
             Named::Port => match names::lookup(DefineKind::Port, text, span, cx) {
                 Found::Failed => Err(()),
@@ -166,7 +166,7 @@ impl Domain for Numbers {
         let text = cx.text(span);
         // Digits first: most words of large policies are numbers, and no name may look like one.
         let literal = match self.literal(text, span) {
-            Ok(literal) => return Some(Intervals::new(vec![literal])),
+            Ok((lo, hi)) => return Some(Intervals::one(lo, hi)),
             Err(finding) => finding,
         };
         match self.name(text, span, cx) {

@@ -62,11 +62,14 @@ fn prefix_set(sets: &mut Sets, field: Field, values: Option<&Intervals>, shift: 
             );
         }
     }
+    conds.shrink_to_fit();
     sets.push((field, conds));
 }
 
+/// Keeps no room to spare: there may be a hundred thousand alternatives.
 fn finish(draft: &Draft, link: Link, mut sets: Sets) -> Alt {
     sets.sort_by_key(|(field, _)| *field);
+    sets.shrink_to_fit();
     let vlan = draft.vlan.as_ref().map(|(ids, _)| {
         let numbers = ids.list().iter().flat_map(|(lo, hi)| *lo..=*hi);
         numbers.filter_map(|id| u16::try_from(id).ok()).collect()
@@ -156,7 +159,12 @@ fn ports(src: Option<&Intervals>, dst: Option<&Intervals>) -> (Option<Vec<Cond>>
         }
         _ => false,
     };
-    let conds = |ports: &Intervals| ports.list().iter().flat_map(|(lo, hi)| port_conds(*lo, *hi, masks)).collect();
+    let conds = |ports: &Intervals| {
+        let mut conds = Vec::with_capacity(ports.list().len());
+        ports.list().iter().for_each(|(lo, hi)| conds.extend(port_conds(*lo, *hi, masks)));
+        conds.shrink_to_fit();
+        conds
+    };
     (src.map(conds), dst.map(conds))
 }
 

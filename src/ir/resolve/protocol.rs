@@ -133,7 +133,7 @@ impl FrameSets {
             if negated && link {
                 let message = format!("`not` cannot stand before {}", cx.quote(span));
                 let help = "a rule that names no `arp` or `ethertype` speaks of IP only; decide about others in a rule of their own";
-                cx.report(Diagnostic::new(&UNBOUNDED_LINK, set.span, message).help(help));
+                cx.report(Diagnostic::new(&UNBOUNDED_LINK, set.span(), message).help(help));
                 return None;
             }
         }

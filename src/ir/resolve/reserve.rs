@@ -67,7 +67,7 @@ pub fn needed<'s, 'a: 's>(scopes: impl Iterator<Item = &'s Scope<'a>>, cx: &mut 
             for part in &placed.rule.matches {
                 match &part.kind {
                     MatchKind::Words(set) => {
-                        matched |= sets::words(set).iter().any(|(span, _)| matches!(cx.text(*span), "snat" | "dnat"));
+                        matched |= sets::any_word(set, &|span| matches!(cx.text(span), "snat" | "dnat"));
                     }
                     MatchKind::FromZone(span) => own = zones::peek(*span, cx),
                     _ => {}

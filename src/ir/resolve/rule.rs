@@ -4,7 +4,7 @@ use super::draft::{Draft, IMPOSSIBLE_MATCH};
 use super::flatten::Placed;
 use super::header::{MISSING_DEFAULT, Scope};
 use super::info::{self, Infos};
-use super::{Cx, actions, alts, checks, masked, matches};
+use super::{Cx, actions, alts, checks, masked, matches, parallel};
 use crate::diag::Diagnostic;
 use crate::ir::policy::{Actions, Attach, Rule, RuleInfo, State, StateSet, Verdict};
 use crate::parse::ast;
@@ -60,24 +60,26 @@ fn list<'a>(
     scope: &Scope<'a>,
     cx: &mut Cx<'a>,
 ) -> Vec<Rule> {
+    let stage = match (prefilter, scope.tracked()) {
+        (true, _) => Stage::Prefilter,
+        (false, true) => Stage::Tracked,
+        (false, false) => Stage::Untracked,
+    };
     let mut rules = Vec::with_capacity(placed.len());
-    for one in placed {
-        let text = info::one_line(cx.text(one.item.span));
-        let info = infos.next(one.item.span, text, &one.rule.annotations, cx);
-        let has_zone = one.rule.matches.iter().any(|part| matches!(part.kind, ast::MatchKind::FromZone(_)));
-        let stage = match (prefilter, scope.tracked()) {
-            (true, _) => Stage::Prefilter,
-            (false, true) => Stage::Tracked,
-            (false, false) => Stage::Untracked,
-        };
-        let place = Place { scope, stage, has_zone };
-        if let Some(mut rule) = rule(one.rule, info, &place, cx) {
-            let zone = scope.passes.get(rule.pass).copied().filter(|_| stage == Stage::Tracked);
-            rule.info.meaning = info::meaning(&rule, zone, prefilter);
-            rules.push(rule);
-        }
+    for block in placed.chunks(parallel::BLOCK) {
+        let infos = block.iter().map(|one| infos.next(one.item.span, &one.rule.annotations, cx)).collect();
+        parallel::rules(block, infos, scope, stage, cx, &mut rules);
     }
     rules
+}
+
+/// Resolves the rule at a place, with the hash of its meaning; `None` where it has a mistake.
+pub fn placed(one: &Placed<'_>, info: RuleInfo, scope: &Scope<'_>, stage: Stage, cx: &mut Cx<'_>) -> Option<Rule> {
+    let has_zone = one.rule.matches.iter().any(|part| matches!(part.kind, ast::MatchKind::FromZone(_)));
+    let mut rule = rule(one.rule, info, &Place { scope, stage, has_zone }, cx)?;
+    let zone = scope.passes.get(rule.pass).copied().filter(|_| stage == Stage::Tracked);
+    rule.info.meaning = info::meaning(&rule, zone, stage == Stage::Prefilter);
+    Some(rule)
 }
 
 fn default<'a>(infos: &mut Infos<'_, 'a>, scope: &Scope<'a>, cx: &mut Cx<'a>) -> (RuleInfo, bool) {
@@ -88,8 +90,8 @@ fn default<'a>(infos: &mut Infos<'_, 'a>, scope: &Scope<'a>, cx: &mut Cx<'a>) ->
     if scope.flat.default.is_none() && !scope.loose && !scope.flat.broken {
         missing_default(scope, allow, cx);
     }
-    let text = if allow { "default allow" } else { "default drop" };
-    let mut info = infos.next(span, text.to_owned(), annotations, cx);
+    let mut info = infos.next(span, annotations, cx);
+    info.said = Some(if allow { "default allow" } else { "default drop" });
     info.meaning = info::default_meaning(allow);
     (info, allow)
 }
@@ -140,7 +142,7 @@ pub fn rule(written: &ast::Rule, info: RuleInfo, place: &Place<'_, '_>, cx: &mut
         mark: draft.mark.map(|(pieces, _)| masked::conditions(&pieces)),
         label: draft.label.map(|(pieces, _)| masked::conditions(&pieces)),
         alts,
-        actions: read.actions,
+        actions: cx.shared(read.actions),
     };
     let rule = actions::finish(rule, &read.asked, cx)?;
     checks::rule(&rule, place, cx).then_some(rule)

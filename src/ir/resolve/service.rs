@@ -81,7 +81,7 @@ impl Domain for Services {
                     return None;
                 };
                 let parts = service.ports.iter().filter_map(|(protocol, lo, hi)| {
-                    ServiceSet::of(*protocol, &Intervals::new(vec![((*lo).into(), (*hi).into())]))
+                    ServiceSet::of(*protocol, &Intervals::one((*lo).into(), (*hi).into()))
                 });
                 Some(self.union(parts.collect()))
             }

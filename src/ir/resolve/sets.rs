@@ -45,15 +45,15 @@ pub trait Domain {
 /// The set's value, never empty; `None` after reporting, or where a part of it was reported before.
 pub fn value<D: Domain>(domain: &D, set: &Set, cx: &mut Cx<'_>) -> Option<D::Value> {
     let inside = items(domain, set, cx)?;
-    let value = if set.negated { domain.complement(&inside) } else { inside };
+    let value = if set.negated() { domain.complement(&inside) } else { inside };
     if domain.is_empty(&value) {
-        let what = match set.items.as_slice() {
+        let what = match set.items() {
             [] => "the set has no items",
-            [SetItem::File { .. }] => "the file has no items",
+            [SetItem::File(_)] => "the file has no items",
             _ => "nothing is left in the set",
         };
         cx.report(
-            Diagnostic::new(&EMPTY_SET, set.span, what)
+            Diagnostic::new(&EMPTY_SET, set.span(), what)
                 .help("a set must hold something: delete it, or put something in"),
         );
         return None;
@@ -63,16 +63,16 @@ pub fn value<D: Domain>(domain: &D, set: &Set, cx: &mut Cx<'_>) -> Option<D::Val
 
 /// What stands between the braces, `not` before the set left aside.
 fn items<D: Domain>(domain: &D, set: &Set, cx: &mut Cx<'_>) -> Option<D::Value> {
-    if let [SetItem::Word { span, negated: false }] = set.items.as_slice() {
+    if let [SetItem::Word { span, negated: false }] = set.items() {
         return domain.word(*span, cx);
     }
     let (mut put_in, mut taken_out, mut whole) = (Vec::new(), Vec::new(), true);
-    for item in &set.items {
+    for item in set.items() {
         let (value, out) = match item {
             SetItem::Word { span, negated } => (domain.word(*span, cx), *negated),
-            SetItem::Nested(inner) => (items(domain, inner, cx), inner.negated),
-            SetItem::File { path, contents, negated } => {
-                (contents.and_then(|file| domain.file(*path, file, cx)), *negated)
+            SetItem::Nested(inner) => (items(domain, inner, cx), inner.negated()),
+            SetItem::File(file) => {
+                (file.contents.and_then(|contents| domain.file(file.path, contents, cx)), file.negated)
             }
         };
         match value {
@@ -96,19 +96,28 @@ fn items<D: Domain>(domain: &D, set: &Set, cx: &mut Cx<'_>) -> Option<D::Value> 
     Some(value)
 }
 
+/// Whether some word of a set, or of a set in it, passes the test.
+pub fn any_word(set: &Set, test: &impl Fn(Span) -> bool) -> bool {
+    set.items().iter().any(|item| match item {
+        SetItem::Word { span, .. } => test(*span),
+        SetItem::Nested(inner) => any_word(inner, test),
+        SetItem::File(_) => false,
+    })
+}
+
 /// Every word of a set, nested ones too, with whether `not` stands before it or around it.
 pub fn words(set: &Set) -> Vec<(Span, bool)> {
     fn collect(set: &Set, negated: bool, out: &mut Vec<(Span, bool)>) {
-        let negated = negated ^ set.negated;
-        for item in &set.items {
+        let negated = negated ^ set.negated();
+        for item in set.items() {
             match item {
                 SetItem::Word { span, negated: own } => out.push((*span, negated ^ own)),
                 SetItem::Nested(inner) => collect(inner, negated, out),
-                SetItem::File { .. } => {}
+                SetItem::File(_) => {}
             }
         }
     }
-    let mut out = Vec::with_capacity(set.items.len());
+    let mut out = Vec::with_capacity(set.items().len());
     collect(set, false, &mut out);
     out
 }

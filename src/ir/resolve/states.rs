@@ -39,9 +39,11 @@ pub fn of_word(word: &str) -> Option<StateSet> {
 
 /// Reports, and says false, where something that needs conntrack stands where there is none (or where it is unclear in which zone).
 pub fn available(what: Span, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
+    if place.stage == Stage::Tracked && (place.has_zone || place.scope.home.is_some()) {
+        return true;
+    }
     let words = cx.quote(what);
     let finding = match place.stage {
-        Stage::Tracked if place.has_zone || place.scope.home.is_some() => return true,
         Stage::Tracked => Diagnostic::new(&MISSING_ZONE, what, format!("{words} could speak of any of several zones"))
             .help("add `from zone N` to the rule, or write `zone N` in the policy's header"),
         Stage::Prefilter => Diagnostic::new(
@@ -51,7 +53,7 @@ pub fn available(what: Span, place: &Place<'_, '_>, cx: &mut Cx<'_>) -> bool {
         )
         .help("move the rule below the `prefilter`"),
         // The one mistake is in the header: it is told once, not for every word that needs the zone.
-        Stage::Untracked if place.scope.told.replace(true) => return false,
+        Stage::Untracked if !cx.told.insert(place.scope.span) => return false,
         Stage::Untracked if place.scope.bare => {
             Diagnostic::new(&MISSING_ZONE, what, format!("{words} needs conntrack, but no zone is named"))
                 .help("add `--zone N` to the command, or `from zone N` to the rule")

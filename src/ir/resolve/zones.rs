@@ -35,11 +35,11 @@ pub fn zone(span: Span, cx: &mut Cx<'_>) -> Option<u16> {
 
 /// The zone that a definition names: one word.
 pub fn defined(set: &Set, cx: &mut Cx<'_>) -> Option<u16> {
-    if let (false, [SetItem::Word { span, negated: false }]) = (set.negated, set.items.as_slice()) {
+    if let (false, [SetItem::Word { span, negated: false }]) = (set.negated(), set.items()) {
         return zone(*span, cx);
     }
-    let message = format!("{} is not one zone", cx.quote(set.span));
-    cx.report(Diagnostic::new(&MALFORMED_VALUE, set.span, message).help("a zone is one number: `zone edge = 7`"));
+    let message = format!("{} is not one zone", cx.quote(set.span()));
+    cx.report(Diagnostic::new(&MALFORMED_VALUE, set.span(), message).help("a zone is one number: `zone edge = 7`"));
     None
 }
 

@@ -85,11 +85,11 @@ impl Printer<'_> {
             }
             ItemKind::Policy(policy) => self.policy(item, policy),
             ItemKind::Error(_) => {
-                self.comments(&item.trivia.before);
+                self.comments(item.trivia.before());
                 self.blank(item.trivia.blank_before);
                 let text = self.text(item.span);
                 self.line(text);
-                self.after(item.trivia.after);
+                self.after(item.trivia.after());
             }
             _ => self.statement(item),
         }
@@ -129,7 +129,7 @@ impl Printer<'_> {
             self.line(line);
         }
         self.lay_out(&statement);
-        self.after(item.trivia.after);
+        self.after(item.trivia.after());
     }
 
     fn words(&self, words: &str, value: Span) -> Vec<Part> {
@@ -169,10 +169,10 @@ impl Printer<'_> {
 
     fn block(&mut self, trivia: &Trivia, mut head: Vec<Part>, inner: &Inner, block: &Block) {
         self.before(trivia, inner);
-        let empty = block.items.is_empty() && block.tail.is_empty() && trivia.after.is_none();
+        let empty = block.items.is_empty() && block.tail.is_empty() && trivia.after().is_none();
         head.push(Part::word(if empty { "{}" } else { "{" }));
         self.lay_out(&Statement { head, actions: Vec::new() });
-        self.after(trivia.after);
+        self.after(trivia.after());
         if !empty {
             self.depth += 1;
             self.fresh = true;
@@ -180,12 +180,12 @@ impl Printer<'_> {
             self.depth -= 1;
             self.line("}");
         }
-        self.after(trivia.close);
+        self.after(trivia.close());
     }
 
     /// What stands above a statement: its comments, and those from inside it that have no better place.
     fn before(&mut self, trivia: &Trivia, inner: &Inner) {
-        self.comments(&trivia.before);
+        self.comments(trivia.before());
         self.blank(trivia.blank_before);
         for comment in inner.rest() {
             let text = self.text(comment);
@@ -227,5 +227,5 @@ const fn definition_word(item: &Item) -> Option<&'static str> {
 
 /// Whether a blank line stands somewhere above an item.
 fn stands_apart(item: &Item) -> bool {
-    item.trivia.blank_before || item.trivia.before.iter().any(|comment| comment.blank_before)
+    item.trivia.blank_before || item.trivia.before().iter().any(|comment| comment.blank_before)
 }

@@ -57,7 +57,7 @@ fn rank(map: &SourceMap, kind: &MatchKind) -> u8 {
     match kind {
         MatchKind::Words(set) if is_state(map, set) => 0,
         MatchKind::FromZone(_) => 1,
-        MatchKind::Words(set) if set.braces => 2,
+        MatchKind::Words(set) if set.braces() => 2,
         MatchKind::EtherType(_) => 3,
         MatchKind::Words(_)
         | MatchKind::Proto(_)
@@ -80,15 +80,15 @@ fn rank(map: &SourceMap, kind: &MatchKind) -> u8 {
 fn is_state(map: &SourceMap, set: &Set) -> bool {
     let is_state =
         |item: &SetItem| matches!(item, SetItem::Word { span, .. } if STATE_WORDS.contains(&map.text(*span)));
-    !set.items.is_empty() && set.items.iter().all(is_state)
+    !set.items().is_empty() && set.items().iter().all(is_state)
 }
 
 /// Whether the types of an `icmp` match may stand without the word `type`: one name, none of the language's words.
 fn is_name(map: &SourceMap, types: &Set) -> bool {
-    let [SetItem::Word { span, .. }] = types.items.as_slice() else { return false };
+    let [SetItem::Word { span, .. }] = types.items() else { return false };
     let word = map.text(*span);
     let known = STATE_WORDS.contains(&word) || PROTOCOL_WORDS.contains(&word);
-    !types.braces && !known && word.starts_with(|c: char| c.is_alphabetic())
+    !types.braces() && !known && word.starts_with(|c: char| c.is_alphabetic())
 }
 
 fn matching(map: &SourceMap, kind: &MatchKind, inner: &mut Inner) -> Vec<Part> {

@@ -49,29 +49,29 @@ impl Inner {
 /// A set's parts: `not`, and a word or braces.
 pub fn parts(map: &SourceMap, set: &Set, inner: &mut Inner) -> Vec<Part> {
     let mut parts = Vec::new();
-    if set.negated {
+    if set.negated() {
         parts.push(Part::word("not"));
     }
-    if set.braces {
+    if set.braces() {
         parts.push(Part::Braces(braces(map, set, inner)));
     } else {
-        parts.extend(set.items.iter().flat_map(|item| item_parts(map, item, inner)));
+        parts.extend(set.items().iter().flat_map(|item| item_parts(map, item, inner)));
     }
     parts
 }
 
 fn braces(map: &SourceMap, set: &Set, inner: &mut Inner) -> Braces {
     let mut braces = Braces::default();
-    let mut end = set.span.lo;
-    for item in &set.items {
+    let mut end = set.span().lo;
+    for item in set.items() {
         // The inner braces' own comments first, so that what is left stands between the items.
         let parts = item_parts(map, item, inner);
-        let span = item_span(item);
+        let span = item.span();
         let before = between(map, end, span.lo, &mut braces, inner);
         braces.items.push(SetPart { before, parts, after: None });
         end = span.hi;
     }
-    braces.closing = between(map, end, set.span.hi, &mut braces, inner);
+    braces.closing = between(map, end, set.span().hi, &mut braces, inner);
     braces
 }
 
@@ -89,18 +89,11 @@ fn between(map: &SourceMap, lo: u32, hi: u32, braces: &mut Braces, inner: &mut I
     own_lines
 }
 
-const fn item_span(item: &SetItem) -> Span {
-    match item {
-        SetItem::Word { span, .. } | SetItem::File { path: span, .. } => *span,
-        SetItem::Nested(set) => set.span,
-    }
-}
-
 fn item_parts(map: &SourceMap, item: &SetItem, inner: &mut Inner) -> Vec<Part> {
     let (negated, part) = match item {
         SetItem::Nested(set) => return parts(map, set, inner),
         SetItem::Word { span, negated } => (*negated, Part::word(map.text(*span))),
-        SetItem::File { path, negated, .. } => (*negated, Part::Word(format!("file \"{}\"", map.text(*path)))),
+        SetItem::File(file) => (file.negated, Part::Word(format!("file \"{}\"", map.text(file.path)))),
     };
     if negated { vec![Part::word("not"), part] } else { vec![part] }
 }

@@ -122,7 +122,8 @@ fn nesting_has_a_limit() {
     assert_eq!(got.matches("nested-too-deep").count(), 1, "{got}");
     assert_eq!(findings(&sets(100_000)).matches("nested-too-deep").count(), 1);
     // Nowhere does the grammar follow further: not in a header, and not in a rule that is looked at again.
-    let header = |depth| format!("policy p on {}a{} ingress {{\ndefault drop\n}}", "{".repeat(depth), "}".repeat(depth));
+    let header =
+        |depth| format!("policy p on {}a{} ingress {{\ndefault drop\n}}", "{".repeat(depth), "}".repeat(depth));
     assert_eq!(findings(&header(64)), "");
     let got = findings(&header(100_000));
     assert!(got.starts_with("1:77 <{> nested-too-deep: ") && got.lines().count() == 2, "{got}");

@@ -35,7 +35,8 @@ fn includes_are_relative_and_read_once() {
     assert_eq!(diags, "");
     assert_eq!(names(&asts, &map), ["etc/a.pol", "etc/sub/b.pol", "etc/sub/../c.pol"]);
     let ItemKind::Define(define) = &asts[2].items[0].kind else { panic!() };
-    let SetItem::File { contents: Some(first), .. } = define.value.items[0] else { panic!() };
+    let SetItem::File(file) = &define.value.items()[0] else { panic!() };
+    let first = file.contents.unwrap();
     assert_eq!(&*map.file(first).unwrap().text, "10.0.0.0/8");
     assert_eq!(map.files().len(), 4, "the set's file is read once");
 }

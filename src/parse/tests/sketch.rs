@@ -128,19 +128,17 @@ impl Sketch<'_> {
     }
 
     fn set(&self, set: &Set) -> String {
-        let items: Vec<_> = set.items.iter().map(|item| self.set_item(item)).collect();
+        let items: Vec<_> = set.items().iter().map(|item| self.set_item(item)).collect();
         let items = items.join(" ");
-        let not = if set.negated { "!" } else { "" };
-        if set.braces { format!("{not}{{{items}}}") } else { format!("{not}{items}") }
+        let not = if set.negated() { "!" } else { "" };
+        if set.braces() { format!("{not}{{{items}}}") } else { format!("{not}{items}") }
     }
 
     fn set_item(&self, item: &SetItem) -> String {
         match item {
             SetItem::Word { span, negated } => format!("{}{}", if *negated { "!" } else { "" }, self.t(*span)),
             SetItem::Nested(set) => self.set(set),
-            SetItem::File { path, negated, .. } => {
-                format!("{}<{}>", if *negated { "!" } else { "" }, self.t(*path))
-            }
+            SetItem::File(file) => format!("{}<{}>", if file.negated { "!" } else { "" }, self.t(file.path)),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! A zone that only the old block names stands for one that only the new block names, in the order of their passes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::ir::policy::{Attach, Limit, Policy, Rule};
 
@@ -56,8 +57,9 @@ impl Side {
         let name = |zone: &mut u16| *zone = names.get(zone).copied().unwrap_or(*zone);
         self.attach.passes.iter_mut().for_each(name);
         for rule in self.rules_mut() {
-            rule.actions.nat.iter_mut().for_each(|(zone, _)| name(zone));
-            rule.actions.commit_zones.iter_mut().for_each(name);
+            let actions = Arc::make_mut(&mut rule.actions);
+            actions.nat.iter_mut().for_each(|(zone, _)| name(zone));
+            actions.commit_zones.iter_mut().for_each(name);
         }
         let renamed = self.policy.translating.iter().map(|zone| names.get(zone).copied().unwrap_or(*zone));
         self.policy.translating = renamed.collect();

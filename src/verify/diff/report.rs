@@ -153,8 +153,8 @@ fn others(fate: &Fate, map: &SourceMap) -> String {
 /// A rule's words, and where they stand.
 fn quoted(rule: &RuleInfo, map: &SourceMap) -> String {
     match map.find(rule.span).zip(map.line_col(rule.span)) {
-        Some(((_, file), at)) => format!("`{}` ({}:{})", rule.text, file.name, at.line),
-        None => format!("`{}`", rule.text),
+        Some(((_, file), at)) => format!("`{}` ({}:{})", rule.text(map), file.name, at.line),
+        None => format!("`{}`", rule.text(map)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Meaning and refusals, from text.
 
+mod long;
 mod meaning;
 mod refusals;
 
