@@ -14,13 +14,15 @@
 //!
 //! Flat chains cost a packet least, so a list stays flat unless factoring is cheaper by [`Price`].
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::classes::{Classes, classes};
 use super::lines::{Item, Lines};
 use super::notes::{Note, place};
 use super::price::{Price, Scale};
+use super::sets::{self, Group, Sets, Tally};
 use crate::field::{Cond, Field};
+use crate::hash::QuickBuild;
 use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
 
 /// Most classes times lines that are weighed up: more would not become a good layout.
@@ -33,9 +35,10 @@ const OWN_LEVELS: usize = 4;
 struct Factoring<'a> {
     graph: &'a mut Graph,
     lines: Lines<'a>,
+    sets: Sets<'a>,
     dispatch: usize,
     /// Ways on that are already built.
-    built: HashMap<(Vec<Item>, Tail, usize), Tail>,
+    built: HashMap<(Vec<Item>, Tail, usize), Tail, QuickBuild>,
     /// The fields that it sorts by, and what it became: chains and filters.
     fields: BTreeSet<Field>,
     chains: usize,
@@ -49,6 +52,10 @@ struct Split {
     /// The protocol that flower wants beside a port or ICMP field.
     guard: Vec<Cond>,
     classes: Classes,
+    /// The places of the lines that ask each of the sets that are sorted.
+    places: Vec<Vec<usize>>,
+    /// The places of those that ask nothing of the field.
+    free: Vec<usize>,
 }
 
 /// Puts the table into the graph, factored over at most `levels` further gotos. `dispatch` is the origin of filters that
@@ -56,13 +63,14 @@ struct Split {
 pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
-    let flat = lines.flat_price(&items);
+    let sets = Sets::of(lines);
+    let flat = sets.flat_price(&items);
     // One lookup, and a filter for each line: nothing is cheaper.
     if flat.weight(scale) <= scale.small || (flat.visits <= 1 && flat.filters <= items.len() as u64) {
         return graph.table(table);
     }
-    let (built, fields) = (HashMap::new(), BTreeSet::new());
-    let mut factoring = Factoring { graph, lines, dispatch, built, fields, chains: 0, filters: 0 };
+    let (built, fields) = (HashMap::default(), BTreeSet::new());
+    let mut factoring = Factoring { graph, lines, sets, dispatch, built, fields, chains: 0, filters: 0 };
     let tail = factoring.build(&items, &table.otherwise, levels);
     let (fields, chains, filters) = (factoring.fields, factoring.chains, factoring.filters);
     if !fields.is_empty() {
@@ -99,15 +107,16 @@ impl Factoring<'_> {
 
     fn cheapest(&mut self, items: &[Item], rest: &Tail, levels: usize) -> Tail {
         let weight = |price: Price| price.weight(self.lines.scale);
-        let flat = weight(self.lines.flat_price(items));
+        let flat = weight(self.sets.flat_price(items));
         if levels == 0 || flat <= self.lines.scale.small {
             return self.flat(items, rest);
         }
-        let split = self.best_split(items);
-        let peel = if levels > 2 { self.peel(items) } else { None };
+        let worth = self.lines.scale.worth(flat);
+        let split = self.best_split(items, worth);
+        let peel = if levels > 2 { self.peel(items, worth) } else { None };
         let split_weight = split.as_ref().map_or(u64::MAX, |split| weight(split.price));
         let peel_weight = peel.as_ref().map_or(u64::MAX, |(price, ..)| weight(*price));
-        if split_weight.min(peel_weight) >= self.lines.scale.worth(flat) {
+        if split_weight.min(peel_weight) >= worth {
             return self.flat(items, rest);
         }
         match (split, peel) {
@@ -150,17 +159,17 @@ impl Factoring<'_> {
 
     /// A table that sorts by one field, and a way on for each class.
     fn split(&mut self, items: &[Item], split: &Split, rest: &Tail, levels: usize) -> Tail {
-        let Split { field, guard, classes, .. } = split;
+        let Split { field, guard, classes, places, free, .. } = split;
         self.fields.insert(*field);
-        let asking: Vec<usize> =
-            items.iter().enumerate().filter(|(_, item)| self.asks(**item, *field)).map(|(at, _)| at).collect();
         let mut tails: Vec<Tail> = Vec::with_capacity(classes.members.len());
         for members in &classes.members {
-            let inside: HashSet<usize> = members.iter().filter_map(|member| asking.get(*member)).copied().collect();
-            let left = items.iter().enumerate().filter_map(|(at, item)| {
-                let asks = self.asks(*item, *field);
-                (!asks || inside.contains(&at)).then(|| if asks { self.lines.knowing(*item, *field) } else { *item })
-            });
+            let asking = members.iter().filter_map(|member| places.get(*member)).flatten();
+            let mut inside: Vec<usize> = asking.chain(free).copied().collect();
+            inside.sort_unstable();
+            let left = inside
+                .into_iter()
+                .filter_map(|at| items.get(at))
+                .map(|item| if self.asks(*item, *field) { self.lines.knowing(*item, *field) } else { *item });
             let left: Vec<Item> = left.collect();
             tails.push(self.build(&left, rest, levels - 1));
         }
@@ -188,51 +197,91 @@ impl Factoring<'_> {
         self.goto(lines, otherwise)
     }
 
-    /// The best field to sort by.
-    fn best_split(&self, items: &[Item]) -> Option<Split> {
+    /// The best field to sort by, where one costs less than this.
+    fn best_split(&self, items: &[Item], below: u64) -> Option<Split> {
         let fields: BTreeSet<Field> =
             items.iter().flat_map(|item| self.lines.open(*item)).map(|(field, _)| field).collect();
-        let splits = fields.into_iter().filter_map(|field| self.weigh(items, field));
-        splits.min_by_key(|split| split.price.weight(self.lines.scale))
+        let (mut best, mut below) = (None, below);
+        for field in fields {
+            if let Some(split) = self.weigh(items, field, below) {
+                below = split.price.weight(self.lines.scale);
+                best = Some(split);
+            }
+        }
+        best
     }
 
-    /// What it costs to sort by this field, if each class is flat then. `None` where it cannot be done.
-    fn weigh(&self, items: &[Item], field: Field) -> Option<Split> {
+    /// What it costs to sort by this field, if each class is flat then. `None` where it cannot be done, or not below this.
+    fn weigh(&self, items: &[Item], field: Field, below: u64) -> Option<Split> {
         if matches!(field, Field::CtState | Field::CtZone) {
             return None;
         }
-        let (asking, free): (Vec<Item>, Vec<Item>) = items.iter().partition(|item| self.asks(**item, field));
-        let guard = self.guard(&asking, field)?;
-        let sets: Vec<&[Cond]> = asking.iter().filter_map(|item| self.lines.conds(*item, field)).collect();
-        let classes = classes(field, &sets)?;
+        let guard = self.guard(items, field)?;
+        let groups = self.sets.groups(items, field);
+        let conds: Vec<&[Cond]> = groups.iter().map(|group| group.conds).collect();
+        let classes = classes(field, &conds)?;
+        let free: Vec<usize> =
+            (0..items.len()).filter(|at| items.get(*at).is_some_and(|it| !self.asks(*it, field))).collect();
         if classes.members.len().saturating_mul(free.len()) > WORK_MAX {
             return None;
         }
-        let free_price = self.lines.flat_price(&free);
+        let free_items: Vec<Item> = free.iter().filter_map(|at| items.get(*at)).copied().collect();
+        let decides = |group: &Group<'_>| {
+            let first = group.places.first().and_then(|at| items.get(*at));
+            free.is_empty() && first.is_some_and(|first| self.lines.always(first.knowing(field)))
+        };
+        let price = self.classes_price(&classes, &groups, &self.sets.tally(&free_items), &decides, below)?;
+        let places = groups.into_iter().map(|group| group.places).collect();
+        Some(Split { price, field, guard, classes, places, free })
+    }
+
+    /// What a sorting costs if each class is flat; `None` where that is not below so much. `decides` says whether the first line of
+    /// a group decides where the field is known.
+    fn classes_price(
+        &self,
+        classes: &Classes,
+        groups: &[Group<'_>],
+        free: &Tally,
+        decides: &dyn Fn(&Group<'_>) -> bool,
+        below: u64,
+    ) -> Option<Price> {
+        let free_price = self.sets.price(free);
         let mut price =
             Price { filters: classes.list.len() as u64, visits: classes.masks() as u64, gotos: 1, chains: 1 };
-        let mut most = 0;
-        for members in &classes.members {
-            let own = members.iter().filter_map(|member| asking.get(*member));
-            let own: Vec<Item> = own.map(|item| item.knowing(field)).collect();
-            let decided = own.first().is_some_and(|only| free.is_empty() && self.lines.always(*only));
-            if decided || (own.is_empty() && free.is_empty()) {
-                continue;
+        let own = |members: &[usize]| -> Vec<&Group<'_>> {
+            members.iter().filter_map(|member| groups.get(*member)).collect()
+        };
+        let undecided = |own: &[&Group<'_>]| {
+            // Its first line is the first of one of its groups.
+            let first = own.iter().min_by_key(|group| group.places.first());
+            !first.is_some_and(|group| decides(group)) && !(own.is_empty() && free.is_empty())
+        };
+        // Merging masks only adds filters: most sortings that are no good are told without it.
+        let mut least = price;
+        for own in classes.members.iter().map(|members| own(members)).filter(|own| undecided(own)) {
+            let filters = own.iter().map(|group| sets::filters(&group.tally)).fold(0, u64::saturating_add);
+            least.filters = least.filters.saturating_add(filters).saturating_add(free_price.filters);
+            least.chains += 1;
+            if least.weight(self.lines.scale) >= below {
+                return None;
             }
-            let class = self.lines.flat_price(&own);
+        }
+        let mut most = 0;
+        for own in classes.members.iter().map(|members| own(members)).filter(|own| undecided(own)) {
+            let class = self.sets.price(&sets::summed(own.iter().flat_map(|group| &group.tally).copied().collect()));
             price.filters = price.filters.saturating_add(class.filters).saturating_add(free_price.filters);
             price.chains += 1;
             most = most.max(class.visits + free_price.visits);
         }
         price.visits += most;
-        Some(Split { price, field, guard, classes })
+        (price.weight(self.lines.scale) < below).then_some(price)
     }
 
     /// The protocol that flower wants beside a port or ICMP field; empty where none is needed, `None` where the lines do
     /// not agree on one.
-    fn guard(&self, asking: &[Item], field: Field) -> Option<Vec<Cond>> {
+    fn guard(&self, items: &[Item], field: Field) -> Option<Vec<Cond>> {
         let mut found: Vec<Cond> = Vec::new();
-        for item in asking.iter().filter(|_| field.is_layer4()) {
+        for item in items.iter().filter(|item| field.is_layer4() && self.asks(**item, field)) {
             let (_, conds) = self.lines.line(*item)?.sets.iter().find(|(known, _)| *known == Field::IpProto)?;
             if conds.len() != 1 || (!found.is_empty() && found != *conds) {
                 return None;
@@ -243,7 +292,7 @@ impl Factoring<'_> {
     }
 
     /// The first run of lines that explode (from, to), with the price of factoring it apart from what stands around it.
-    fn peel(&self, items: &[Item]) -> Option<(Price, usize, usize)> {
+    fn peel(&self, items: &[Item], below: u64) -> Option<(Price, usize, usize)> {
         let from = items.iter().position(|item| self.explodes(*item))?;
         let length = items.iter().skip(from).take_while(|item| self.explodes(**item)).count();
         let (head, run, tail) = (items.get(..from)?, items.get(from..from + length)?, items.get(from + length..)?);
@@ -251,10 +300,10 @@ impl Factoring<'_> {
             return None;
         }
         let own = match run {
-            [only] => self.chained_price(*only),
-            _ => self.best_split(run)?.price,
+            [only] => self.sets.chained_price(*only),
+            _ => self.best_split(run, below)?.price,
         };
-        let (before, after) = (self.lines.flat_price(head), self.lines.flat_price(tail));
+        let (before, after) = (self.sets.flat_price(head), self.sets.flat_price(tail));
         let price = Price {
             filters: before.filters.saturating_add(own.filters).saturating_add(after.filters),
             visits: before.visits + own.visits + after.visits,
@@ -275,20 +324,7 @@ impl Factoring<'_> {
     /// Whether multiplying the line out costs more than asking its fields one after the other.
     fn explodes(&self, item: Item) -> bool {
         let flat = Price { filters: self.lines.product(item), visits: 1, ..Price::default() }.weight(self.lines.scale);
-        flat > self.lines.scale.small && self.chained_price(item).weight(self.lines.scale) < flat
-    }
-
-    /// A line's fields asked one after the other, those with one condition for nothing.
-    fn chained_price(&self, item: Item) -> Price {
-        let mut price = Price::default();
-        for (field, conds) in self.lines.open(item).filter(|(_, conds)| conds.len() > 1) {
-            let Some(classes) = classes(field, &[conds]) else { return Price::MOST };
-            price.filters += classes.list.len() as u64;
-            price.visits += classes.masks() as u64;
-            price.gotos += 1;
-            price.chains += 1;
-        }
-        price
+        flat > self.lines.scale.small && self.sets.chained_price(item).weight(self.lines.scale) < flat
     }
 
     fn asks(&self, item: Item, field: Field) -> bool {

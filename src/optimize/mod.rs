@@ -11,6 +11,7 @@ mod neighbours;
 pub mod notes;
 pub mod price;
 pub mod prios;
+mod sets;
 
 use crate::abi::GOTO_MAX;
 use crate::ir::graph::Graph;
