@@ -152,7 +152,8 @@ mod tests {
         let places = |number: fn(u128) -> u128| {
             (0..4096).map(|at| hash(number(at)) & 0xfff).collect::<std::collections::BTreeSet<u64>>().len()
         };
-        for number in [|at| at, |at| at << 8, |at| at << 96, |at| at << 64 | 1] {
+        let numbers: [fn(u128) -> u128; 4] = [|at| at, |at| at << 8, |at| at << 96, |at| at << 64 | 1];
+        for number in numbers {
             assert!(places(number) > 2_400, "{}", places(number));
         }
     }
