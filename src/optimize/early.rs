@@ -30,9 +30,18 @@ use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Frame, Graph, Line, Step, Table, Tail};
 
 /// The graph, with drops that no state changes before the lookup in conntrack, where that costs established packets nothing or
-/// saves more filters than a lookup is worth.
+/// saves more filters than a lookup is worth; `None` where no list begins with such drops.
 #[must_use]
-pub fn drops(graph: &Graph, scale: Scale) -> Graph {
+pub fn drops(graph: &Graph, scale: Scale) -> Option<Graph> {
+    let entries = graph.hooks.iter().flat_map(|hook| &hook.entries).map(|(_, tail)| tail);
+    let tables = graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id));
+    let mut tails = tables.flat_map(|table| table.lines.iter().map(|line| &line.tail).chain([&table.otherwise]));
+    let any =
+        entries.chain(&mut tails).any(|tail| states(graph, tail).is_some_and(|states| common(graph, states).is_some()));
+    any.then(|| moved(graph, scale))
+}
+
+fn moved(graph: &Graph, scale: Scale) -> Graph {
     let mut new = graph.rebuilt(|graph, hook, mut table| {
         for line in &mut table.lines {
             own_table(graph, hook.dispatch, &mut line.tail, scale);
@@ -79,14 +88,19 @@ fn own_table(graph: &mut Graph, dispatch: usize, tail: &mut Tail, scale: Scale) 
     }
 }
 
+/// The table behind the lookup of this tail, in a zone that translates nothing.
+fn states<'g>(graph: &'g Graph, tail: &Tail) -> Option<&'g Table> {
+    let [Step::Ct(Ct::Track { nat: false, .. })] = tail.steps.as_slice() else { return None };
+    target(graph, tail)
+}
+
 fn target<'g>(graph: &'g Graph, tail: &Tail) -> Option<&'g Table> {
     if let End::Goto(id) = tail.end { graph.get(id) } else { None }
 }
 
 /// What can move before the lookup of this tail. `free`: a table stands there already.
 fn find(graph: &mut Graph, tail: &Tail, free: bool, scale: Scale) -> Option<Found> {
-    let [Step::Ct(Ct::Track { nat: false, .. })] = tail.steps.as_slice() else { return None };
-    let mut states = target(graph, tail)?.clone();
+    let mut states = states(graph, tail)?.clone();
     let count = common(graph, &states)?;
     let drops = target(graph, &states.lines.first()?.tail)?.lines.get(..count)?.to_vec();
     let filters = drops.iter().fold(0_u64, |sum, line| sum.saturating_add(line.product()));
