@@ -249,7 +249,9 @@ mod tests {
     /// A world of what these conditions name; one bit of the sources may be taken as known.
     fn world(conds: &[(Field, Cond)], assumed: Option<bool>) -> World {
         let mut names = Names::default();
-        conds.iter().for_each(|(field, cond)| names.cond(*field, *cond));
+        for (field, cond) in conds {
+            names.cond(*field, *cond);
+        }
         let vars = Vars::new(&names);
         let (alphabet, base) = vars.field(Field::Ipv4Src).unwrap();
         let assumed = assumed.filter(|_| alphabet.width() > 0).map(|value| (base, value));
