@@ -99,8 +99,12 @@ impl Hasher for Quick {
 
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
-        rest.iter().for_each(|byte| self.word(u64::from(*byte)));
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.word(u64::from(*byte));
+        }
     }
 
     fn write_u8(&mut self, number: u8) {

@@ -17,8 +17,14 @@ const MERGED_MAX: usize = 300;
 /// Filters by their masks: numbers of kinds, each with how many filters have it.
 pub type Tally = Vec<(usize, u64)>;
 
-/// Lines with the same mixture of masks are of one form: the set that stands for it, and what is known of it.
+/// A form (lines of one mixture of masks) by its first line, and what is known of it.
 type FormKey = (usize, u32);
+
+/// What sets take on their own, entries and masks: `None` for what cannot be asked so.
+type Alone = HashMap<(Field, usize), Option<(u64, u64)>, QuickBuild>;
+
+/// Ethertype, fields, and for each field the number of its mixture of masks.
+type Form = (Option<u16>, Vec<(Field, usize)>);
 
 /// The lines of a table, and what they have in common.
 pub struct Sets<'a> {
@@ -30,7 +36,7 @@ pub struct Sets<'a> {
     forms: Vec<usize>,
     kinds: RefCell<Kinds>,
     /// For each set that was asked for, what it takes on its own: entries and masks.
-    alone: RefCell<HashMap<(Field, usize), Option<(u64, u64)>, QuickBuild>>,
+    alone: RefCell<Alone>,
 }
 
 /// The masks met so far.
@@ -70,7 +76,7 @@ impl<'a> Sets<'a> {
         // For each set, the number of its mixture of masks.
         let mut mixture: Vec<usize> = Vec::new();
         let mut mixtures: HashMap<Vec<(Option<u128>, u64)>, usize, QuickBuild> = HashMap::default();
-        let mut shapes: HashMap<(Option<u16>, Vec<(Field, usize)>), usize, QuickBuild> = HashMap::default();
+        let mut shapes: HashMap<Form, usize, QuickBuild> = HashMap::default();
         let (mut numbers, mut forms) = (Vec::new(), Vec::new());
         for (at, line) in lines.table.lines.iter().enumerate() {
             let number = |(_, conds): &'a (Field, Vec<Cond>)| {

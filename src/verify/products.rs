@@ -10,7 +10,7 @@
 //! what the list comes to. Where lines have little in common there may be very many classes: that is given up after so much work, and
 //! the list made otherwise ([`super::list`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::diagram::{FALSE, Full, NONE, Node, TRUE};
@@ -18,8 +18,11 @@ use super::list::Line;
 use super::world::World;
 use crate::hash::QuickBuild;
 
-/// Steps for each condition of the list, and for any list.
-const WORK: (usize, usize) = (48, 200_000);
+/// Steps for each set of the list, and for any list: less than joining the lines would take.
+const WORK: (usize, usize) = (48, 3_000_000);
+
+/// Lines that share a set, on the average, from which on this pays.
+const SHARED_MIN: usize = 4;
 
 /// Why a list was not made.
 enum Stop {
@@ -75,18 +78,31 @@ impl World {
         if lines.iter().any(|line| self.diagram.asks(line.inside, behind - 1)) {
             return Ok(None);
         }
+        let sets: usize = lines.iter().map(|line| line.conditions.len()).sum();
+        let distinct: HashSet<Node, QuickBuild> =
+            lines.iter().flat_map(|line| line.conditions.iter().copied()).collect();
+        if sets < SHARED_MIN * distinct.len() {
+            return Ok(None);
+        }
+        self.sorted_rows(lines, &mut (WORK.0 * sets + WORK.1))
+    }
+
+    fn sorted_rows(&mut self, lines: &[Line], work: &mut usize) -> Result<Option<Node>, Full> {
         let mut rows = Vec::with_capacity(lines.len());
-        let mut work = WORK.1;
         for line in lines {
             let mut conditions = line.conditions.clone();
             for chunk in line.literals.chunk_by(|(a, _), (b, _)| *b < self.vars.field_end(*a)) {
                 conditions.push(self.diagram.cube(chunk, TRUE, FALSE)?);
             }
+            // What is taken as known may have made a condition of them that always holds, or never does.
+            conditions.retain(|node| *node != TRUE);
+            if conditions.contains(&FALSE) {
+                continue;
+            }
             conditions.sort_by_key(|node| self.top(*node));
-            work += WORK.0 * (conditions.len() + 1);
             rows.push(Row { conditions: conditions.into(), known: 0, inside: line.inside });
         }
-        match self.decide(&rows, &mut work) {
+        match self.decide(&rows, work) {
             Ok(node) => Ok(Some(node)),
             Err(Stop::Long) => Ok(None),
             Err(Stop::Full) => Err(Full),
@@ -230,10 +246,16 @@ mod tests {
     use super::*;
     use crate::field::{Cond, Field};
 
-    fn world(conds: &[(Field, Cond)]) -> World {
+    /// A world of what these conditions name; one bit of the sources may be taken as known.
+    fn world(conds: &[(Field, Cond)], assumed: Option<bool>) -> World {
         let mut names = Names::default();
-        conds.iter().for_each(|(field, cond)| names.cond(*field, *cond));
-        World::new(Vars::new(&names), false, Diagram::new(1 << 20, Vec::new()))
+        for (field, cond) in conds {
+            names.cond(*field, *cond);
+        }
+        let vars = Vars::new(&names);
+        let (alphabet, base) = vars.field(Field::Ipv4Src).unwrap();
+        let assumed = assumed.filter(|_| alphabet.width() > 0).map(|value| (base, value));
+        World::new(vars, false, Diagram::new(1 << 20, assumed.into_iter().collect()))
     }
 
     proptest! {
@@ -245,6 +267,7 @@ mod tests {
                 proptest::option::of(0u128..16),
                 proptest::bool::ANY,
             ), 1..12),
+            assumed in proptest::option::of(proptest::bool::ANY),
         ) {
             let cond = |(value, length): &(u128, u8)| {
                 let mask = 0xffff_fff0 | (0xf0 >> length & 0xf);
@@ -260,7 +283,7 @@ mod tests {
                 all.extend(dst.iter().map(|cond| (Field::Ipv4Dst, *cond)));
                 all.extend(named.map(|named| (Field::DstPort, port(named))));
             }
-            let mut world = world(&all);
+            let mut world = world(&all, assumed);
             let open = world.variable(world.vars.behind_header()).unwrap();
             let mut lines = Vec::new();
             for ((src, dst), (.., named, whole)) in sets.iter().zip(&rules) {
@@ -268,13 +291,17 @@ mod tests {
                     world.any(Field::Ipv4Src, None, src).unwrap(),
                     world.any(Field::Ipv4Dst, None, dst).unwrap(),
                 ];
+                // What never holds is no line (`Guard::line`).
+                if conditions.contains(&FALSE) {
+                    continue;
+                }
                 let literals: Vec<Literal> =
                     named.map_or_else(Vec::new, |named| world.literals(Field::DstPort, None, named, 0xffff).unwrap());
                 let inside = world.diagram.leaf(10 + u32::try_from(lines.len()).unwrap()).unwrap();
                 let inside = if *whole { inside } else { world.diagram.ite(open, inside, NONE).unwrap_or(inside) };
                 lines.push(Line { literals, conditions, inside });
             }
-            let made = world.products(&lines).unwrap().unwrap();
+            let made = world.sorted_rows(&lines, &mut usize::MAX.clone()).unwrap().unwrap();
             let mut one_by_one = NONE;
             for line in lines.iter().rev() {
                 let mut node = line.inside;

@@ -70,7 +70,7 @@ impl Factoring<'_> {
         let undecided = |own: &[&Group<'_>]| {
             // Its first line is the first of one of its groups.
             let first = own.iter().min_by_key(|group| group.places.first());
-            !first.is_some_and(|group| decides(group)) && !(own.is_empty() && free.is_empty())
+            !(first.is_some_and(|group| decides(group)) || (own.is_empty() && free.is_empty()))
         };
         // Merging masks only adds filters: most sortings that are no good are told without it.
         let mut least = price;
