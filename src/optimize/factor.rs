@@ -29,6 +29,9 @@ const WORK_MAX: usize = 2_000_000;
 /// Most fields that a line on its own is asked one after the other.
 const OWN_LEVELS: usize = 4;
 
+/// A list of more lines is long.
+const LONG: usize = 1_000;
+
 /// The factoring of one table.
 struct Factoring<'a> {
     graph: &'a mut Graph,
@@ -57,6 +60,11 @@ pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, s
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
     let flat = lines.flat_price(&items);
+    // A long list of lines that are no products is better cut.
+    let products: u64 = items.iter().map(|item| lines.product(*item)).fold(0, u64::saturating_add);
+    if items.len() > LONG && products <= 2 * items.len() as u64 {
+        return graph.table(table);
+    }
     // One lookup, and a filter for each line: nothing is cheaper.
     if flat.weight(scale) <= scale.small || (flat.visits <= 1 && flat.filters <= items.len() as u64) {
         return graph.table(table);
@@ -66,8 +74,7 @@ pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, s
     let tail = factoring.build(&items, &table.otherwise, levels);
     let (fields, chains, filters) = (factoring.fields, factoring.chains, factoring.filters);
     if !fields.is_empty() {
-        let combinations: u64 = items.iter().map(|item| lines.product(*item)).fold(0, u64::saturating_add);
-        let note = Note::split(place(&table, &graph.rules), &fields, combinations, (filters, chains));
+        let note = Note::split(place(&table, &graph.rules), &fields, products, (filters, chains));
         graph.notes.list.push(note);
     }
     match tail.end {

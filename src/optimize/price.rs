@@ -42,7 +42,7 @@ impl Scale {
 }
 
 /// So many chains are what a policy needs; where there are more, a packet meets one of several.
-const CHAINS_USUAL: u64 = 16;
+pub const CHAINS_USUAL: u64 = 16;
 
 impl Scale {
     /// The scale where so many filters may be spent, in percent of those that the rules need. Who has more to spend gives more for
@@ -75,6 +75,18 @@ impl Scale {
         }
         let mask = self.mask / ways;
         Self { mask: if mask == 0 { 1 } else { mask }, free: self.free / ways, ..self }
+    }
+
+    /// Filters that so many may become by cutting; masks take what is left of the budget.
+    #[must_use]
+    pub const fn cutting(self, filters: u64) -> u64 {
+        filters.saturating_add(filters.saturating_mul(self.growth) / 100)
+    }
+
+    /// The price below which a cut list is worth more than one chain.
+    #[must_use]
+    pub const fn worth_cutting(self, flat: u64) -> u64 {
+        if self.small == 0 { flat } else { flat - flat / 10 }
     }
 
     /// Filters that so many may become.
