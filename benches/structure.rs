@@ -1,7 +1,7 @@
 //! What rule sets become, counted and not timed: filters, prios, hash tables, and the lookups that packets pay.
 //!
 //!     cargo bench --bench structure                     # 100, 1,000 and 10,000 rules of every family
-//!     cargo bench --bench structure -- f1 f7-fw1 10000  # or any families and sizes
+//!     cargo bench --bench structure -- f1 f7-fw1 10000  # or any families and sizes; `no-proof` leaves the proof out
 //!
 //! For each set: the Program without optimisation and as compiled, beside two layouts that the bench counts itself from the
 //! rules: `naive` (a prio for each rule) and `runs` (a prio for each run of neighbours with one mask); `masks` is what no
@@ -29,7 +29,7 @@ use ctpolicy::field::Field;
 use ctpolicy::ir::packet::{CtView, Packet};
 use ctpolicy::ir::policy::{Policy, State};
 use ctpolicy::ir::resolve::Options;
-use ctpolicy::pipeline;
+use ctpolicy::pipeline::{self, Proving};
 use families::{Family, Probe, Rng, SEED, Set};
 
 /// Packets for each mean.
@@ -47,6 +47,7 @@ fn main() -> Result<(), Failure> {
     if chosen.is_empty() {
         chosen = Family::ALL.to_vec();
     }
+    let proving = (!words.iter().any(|word| word == "no-proof")).then(Proving::default);
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -68,19 +69,19 @@ fn main() -> Result<(), Failure> {
     for family in chosen {
         for size in &sizes {
             let size = if family == Family::Groups { size.div_ceil(10) } else { *size };
-            measure(&family.generate(size, SEED), &mut out)?;
+            measure(&family.generate(size, SEED), proving, &mut out)?;
         }
     }
     Ok(())
 }
 
-fn measure(set: &Set, out: &mut dyn Write) -> Result<(), Failure> {
+fn measure(set: &Set, proving: Option<Proving>, out: &mut dyn Write) -> Result<(), Failure> {
     let (name, rules) = (set.family.name(), set.rules.len());
     let probes = set.probes(PACKETS, &mut Rng::new(SEED));
     let firsts: Vec<Option<usize>> = probes.iter().map(|probe| set.first_match(probe)).collect();
     let start = Instant::now();
     let files = BTreeMap::from([("bench.pol".to_owned(), set.policy().into_bytes())]);
-    let compiled = pipeline::compile("bench.pol", &files, &Options::default())?;
+    let compiled = pipeline::compile_with("bench.pol", &files, &Options::default(), proving)?;
     let seconds = start.elapsed().as_secs_f64();
     let Some(policy) = &compiled.policy else { return Err(format!("{name}: the policy has errors").into()) };
     by_hand(set, &firsts, out)?;

@@ -5,6 +5,7 @@ use crate::diag::Diagnostics;
 use crate::emit::linearize::{FILTERS_MAX, linearize, noted};
 use crate::emit::program::Program;
 use crate::emit::{cost, unreached};
+use crate::ir::graph::Graph;
 use crate::ir::lower::lower;
 use crate::ir::policy::Policy;
 use crate::ir::resolve::{Options, resolve};
@@ -86,10 +87,11 @@ fn stages(
         run.diags.push(finding);
         return Ok(None);
     }
+    let scale = options.growth.map_or_else(Scale::default, |growth| Scale::spending(growth.into()));
     let mut graph = lower(&policy, &run.map);
     graph.most = Some(most);
-    let graph = optimize::run(graph, Scale::default());
-    let (program, notes) = noted(graph, &policy, Scale::default(), most, &mut run.diags);
+    let graph = optimize::run(graph, scale);
+    let (program, notes) = noted(graph, &policy, scale, most, &mut run.diags);
     run.notes = notes;
     if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {
         cost::limit::check(&program, &policy, most, &mut run.diags);
@@ -125,7 +127,20 @@ pub fn meaning(path: &str, files: &dyn Files, options: &Options) -> Result<Compi
 #[must_use]
 pub fn plain(compiled: &Compiled) -> Option<Program> {
     let policy = compiled.policy.as_ref()?;
+    linearized(lower(policy, &compiled.map), policy, Scale::PLAIN)
+}
+
+/// The Program that the policy would become if so many filters more might be spent, in percent ([`Options::growth`]); `None` as
+/// for [`plain`]. It is not proven: it is to be looked at, not to be loaded.
+#[must_use]
+pub fn at_budget(compiled: &Compiled, growth: u32) -> Option<Program> {
+    let policy = compiled.policy.as_ref()?;
+    let scale = Scale::spending(growth.into());
+    linearized(optimize::run(lower(policy, &compiled.map), scale), policy, scale)
+}
+
+fn linearized(graph: Graph, policy: &Policy, scale: Scale) -> Option<Program> {
     let mut diags = Diagnostics::default();
-    let program = linearize(lower(policy, &compiled.map), policy, Scale::PLAIN, FILTERS_MAX, &mut diags);
+    let program = linearize(graph, policy, scale, FILTERS_MAX, &mut diags);
     (!diags.has_errors()).then_some(program)
 }

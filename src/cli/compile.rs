@@ -6,11 +6,14 @@ use super::out::write_atomically;
 use super::policy::{tell_if_empty, tell_of_pieces};
 use super::{Exit, Failure, Out, PolicyArgs};
 use crate::diag::render;
-use crate::emit::cost::report::{Account, Stats};
+use crate::emit::cost::report::{Account, Point, Stats};
 use crate::emit::program::{Placement, Program};
 use crate::emit::{cost, dot, json, tc};
 use crate::parse::DiskFiles;
 use crate::pipeline::{self, Compiled};
+
+/// Filter budgets that `--frontier` shows, in percent more than the rules need.
+const FRONTIER: [u32; 6] = [0, 10, 50, 100, 200, 400];
 
 /// Arguments of `ctpolicy compile`.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +37,12 @@ pub struct Args {
     /// output (with `-o -` to standard error); without it, this alone to standard output. `--format json` gives both as JSON.
     #[arg(long)]
     pub stats: bool,
+    /// With --stats: also show what other filter budgets would give
+    ///
+    /// One line for each of a few budgets: filters and chains against the lookups and modelled instructions of the dearest packet. These rulesets are counted, not
+    /// proven, and the policy is compiled once for each.
+    #[arg(long, requires = "stats")]
+    pub frontier: bool,
     /// Show what the optimizer did, instead of the ruleset (with -o: beside it)
     ///
     /// One line for each thing that a pass did: the rule or chain at hand, the pass, what was there before and after, and why. It goes where `--stats` goes, and
@@ -108,7 +117,10 @@ pub fn print(compiled: &Compiled, args: &Args) -> Result<Option<Texts>, Failure>
     let (Some(program), Some(policy)) = (&compiled.program, &compiled.policy) else { return Ok(None) };
     let stats = args.stats.then(|| {
         let before = pipeline::plain(compiled).map(|plain| cost::cost(&plain, policy));
-        Stats { before, after: cost::cost(program, policy) }
+        let point =
+            |growth| pipeline::at_budget(compiled, growth).map(|at| Point::of(growth, &cost::cost(&at, policy)));
+        let frontier = FRONTIER.into_iter().filter(|_| args.frontier).filter_map(point).collect();
+        Stats { before, after: cost::cost(program, policy), frontier }
     });
     let account = Account { notes: args.explain.then_some(compiled.notes.list.as_slice()), stats: stats.as_ref() };
     let account = match args.format {

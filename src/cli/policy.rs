@@ -19,6 +19,12 @@ pub struct PolicyArgs {
     /// Refuse a policy that becomes more than N filters (without it: more than a million)
     #[arg(long, value_name = "N")]
     pub max_filters: Option<usize>,
+    /// Spend at most so many times the filters that the rules need, to save packets lookups (1x to 10x; without it: 2x)
+    ///
+    /// A filter is loaded once and held in memory, a lookup is paid by every packet. `compile --stats --frontier` shows what other budgets give. Give `plan` and
+    /// `apply` the same.
+    #[arg(long, value_name = "TIMES", value_parser = growth, allow_hyphen_values = true)]
+    pub filter_budget: Option<u32>,
     /// Leave out the proof that the filters treat every packet as the policy says
     #[arg(long)]
     pub no_proof: bool,
@@ -74,6 +80,20 @@ fn address(text: &str) -> Result<(String, IpAddr), String> {
     Ok((device.to_owned(), address))
 }
 
+/// What `1.5x` adds, in percent: 50.
+fn growth(text: &str) -> Result<u32, String> {
+    let (whole, part) =
+        text.strip_suffix('x').map(|text| text.split_once('.').unwrap_or((text, "0"))).unwrap_or_default();
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let percent = || {
+        let known = digits(whole) && digits(part) && part.len() <= 2;
+        let part = format!("{part:0<2}");
+        known.then_some(()).and_then(|()| whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(part.parse().ok()?))
+    };
+    let percent = percent().filter(|percent| (100..=1_000).contains(percent));
+    percent.map(|percent| percent - 100).ok_or_else(|| "write 1x to 10x, as in 2x or 1.5x".to_owned())
+}
+
 impl PolicyArgs {
     /// How the filters are proven; `None` where that is left out.
     #[must_use]
@@ -84,7 +104,7 @@ impl PolicyArgs {
     /// What the resolver asks for.
     #[must_use]
     pub fn options(&self) -> Options {
-        Options { filters_max: self.max_filters, ..self.reading.options() }
+        Options { filters_max: self.max_filters, growth: self.filter_budget, ..self.reading.options() }
     }
 }
 
@@ -106,7 +126,7 @@ impl ReadingArgs {
             }
         }
         let default_allow = self.default == Some(DefaultArg::Allow);
-        Options { bare, default_allow, addresses, filters_max: None }
+        Options { bare, default_allow, addresses, ..Options::default() }
     }
 }
 
@@ -129,6 +149,16 @@ pub fn tell_of_pieces(file: &str, compiled: &Compiled, out: Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn budgets_are_times() {
+        assert_eq!(["1x", "1.5x", "2.25x", "10x"].map(growth), [Ok(0), Ok(50), Ok(125), Ok(900)]);
+        for bad in
+            ["2", "0.5x", "11x", "x", "1.x", "1.234x", "0x", "-1", "-1x", "abc", "+2x", "1.+5x", "", "99999999999x"]
+        {
+            assert!(growth(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn addresses_of_both_families_meet() {

@@ -13,7 +13,7 @@ use crate::ir::policy::{Attach, Policy};
 use crate::optimize::notes::{Count, Notes, Tally};
 use crate::optimize::price::Scale;
 use crate::optimize::prios::{Placed, prios};
-use crate::optimize::{DEPTH_MAX, dead, masks};
+use crate::optimize::{DEPTH_MAX, dead, masks, spend};
 use crate::source::Span;
 
 use super::cost;
@@ -159,9 +159,9 @@ fn attached(
     // A chain's number is higher than those of all chains that go to it: some hardware wants gotos to go forward.
     let numbers: HashMap<TableId, u32> = order.iter().copied().zip(1..).collect();
     let mut chains = Vec::with_capacity(order.len());
-    let scale = scale.among(order.len() as u64);
-    for (id, index) in order.iter().zip(1..) {
-        let table = graph.get(*id)?;
+    let tables: Vec<&Table> = order.iter().filter_map(|id| graph.get(*id)).collect();
+    let scales = spend::scales(&tables, hook.needed, scale);
+    for ((table, scale), index) in tables.into_iter().zip(scales).zip(1..) {
         let Some(filters) = filters(table, &numbers, scale, tally) else {
             let message = format!("the rules for `{}` need more than 65,535 prios", table.title);
             let help = "put rules of one shape together, or use sets";
@@ -230,7 +230,7 @@ fn cheaper(table: &Table, filters: Vec<(u16, Placed)>, scale: Scale, tally: &mut
 }
 
 /// The ethertype under which the kernel looks the line up: the outermost one of the frame.
-fn protocol(frame: Frame, line: &Line) -> u16 {
+pub(crate) fn protocol(frame: Frame, line: &Line) -> u16 {
     match frame {
         Frame::Ip4 => eth::P_IP,
         Frame::Ip6 => eth::P_IPV6,
@@ -253,7 +253,7 @@ fn sets(frame: Frame, line: &Line) -> Vec<(Field, Vec<Cond>)> {
 }
 
 /// Calls `each` with every combination of one condition per field, in order.
-fn product(sets: &[(Field, Vec<Cond>)], each: &mut impl FnMut(&[Key])) {
+pub(crate) fn product(sets: &[(Field, Vec<Cond>)], each: &mut impl FnMut(&[Key])) {
     fn step(sets: &[(Field, Vec<Cond>)], keys: &mut Vec<Key>, each: &mut impl FnMut(&[Key])) {
         let Some(((field, conds), rest)) = sets.split_first() else {
             each(keys);

@@ -156,6 +156,8 @@ pub struct HookGraph {
     pub entries: Vec<(Frame, Tail)>,
     /// The origin of lines that only lead on: an index into [`Graph::rules`].
     pub dispatch: usize,
+    /// Filters before any were spent to save lookups; 0 where none were.
+    pub needed: u64,
 }
 
 /// All tables of all policies.
@@ -310,6 +312,13 @@ impl Graph {
             new.hooks.push(hook);
         }
         new
+    }
+
+    /// Filters of all tables that packets of this hook reach, their last ones not counted.
+    #[must_use]
+    pub fn filters(&self, hook: &HookGraph) -> u64 {
+        let lines = self.reachable(hook).into_iter().filter_map(|id| self.get(id)).flat_map(|table| &table.lines);
+        lines.map(Line::product).fold(0, u64::saturating_add)
     }
 
     /// The most gotos that a packet of this hook can make, the entry's included.

@@ -30,6 +30,9 @@ use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
 /// Most fields that a line on its own is asked one after the other.
 const OWN_LEVELS: usize = 4;
 
+/// A list of more lines is long.
+const LONG: usize = 1_000;
+
 /// The factoring of one table.
 struct Factoring<'a> {
     graph: &'a mut Graph,
@@ -68,6 +71,11 @@ pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, s
     let lines = Lines { table: &table, scale };
     let sets = Sets::of(lines);
     let flat = sets.flat_price(&items);
+    // A long list of lines that are no products is better cut.
+    let products: u64 = items.iter().map(|item| lines.product(*item)).fold(0, u64::saturating_add);
+    if items.len() > LONG && products <= 2 * items.len() as u64 {
+        return graph.table(table);
+    }
     // One lookup, and a filter for each line: nothing is cheaper.
     if flat.weight(scale) <= scale.small || (flat.visits <= 1 && flat.filters <= items.len() as u64) {
         return graph.table(table);
@@ -77,8 +85,7 @@ pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, s
     let tail = factoring.build(&items, &table.otherwise, levels);
     let (fields, chains, filters) = (factoring.fields, factoring.chains, factoring.filters);
     if !fields.is_empty() {
-        let combinations: u64 = items.iter().map(|item| lines.product(*item)).fold(0, u64::saturating_add);
-        let note = Note::split(place(&table, &graph.rules), &fields, combinations, (filters, chains));
+        let note = Note::split(place(&table, &graph.rules), &fields, products, (filters, chains));
         graph.notes.list.push(note);
     }
     match tail.end {

@@ -8,7 +8,8 @@
 //! A lookup is paid for by every packet, a filter once (performance.md 0). So the mask of a group of filters is made
 //! finer, until it equals another group's, wherever that takes few enough filters: each is written out for all values of
 //! the bits that it did not ask (controlled prefix expansion: Srinivasan and Varghese 1999, here for all fields at once).
-//! A range of ports becomes all its blocks of one size: flower walks ranges one by one, and no NIC takes them.
+//! An address that a mask does not ask counts as asked under no bits, for every packet has one. Ranges come as blocks where that is
+//! cheaper ([`super::blocks`]).
 //!
 //! A filter and all values of its free bits match the same packets, do the same, and stand at the same place among the
 //! lines: no verdict changes.
@@ -17,14 +18,19 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
+use super::blocks::{Ranged, blocks, ranged};
 use super::price::Scale;
 use super::prios::{Placed, Shape, shape_of};
+use crate::abi::eth;
 use crate::emit::cost::model;
-use crate::field::value::{ones, values_within};
+use crate::field::value::values_within;
 use crate::field::{Cond, Field, Key};
 
 /// A protocol and a mask.
 pub type Kind = (u16, Shape);
+
+/// What is asked of a field: `None` is a range.
+type Bits = Option<u128>;
 
 /// The same filters, first-match order kept, over fewer masks.
 #[must_use]
@@ -73,6 +79,32 @@ pub fn price<'k>(groups: impl Iterator<Item = (&'k Kind, u64)>, scale: Scale) ->
     left.fold((0, 0), |(filters, masks), group| (group.count.saturating_add(filters), masks + 1))
 }
 
+/// What merging may do to the filters of a chain, at any scale.
+pub struct Prospect {
+    plain: BTreeMap<Kind, u64>,
+    ranged: BTreeMap<Kind, Ranged>,
+}
+
+impl Prospect {
+    /// Of so many filters of each mask without ranges, and these with ranges.
+    #[must_use]
+    pub fn of(plain: BTreeMap<Kind, u64>, lists: &[(u16, Placed)]) -> Self {
+        Self { plain, ranged: ranged(lists) }
+    }
+
+    /// Filters and masks that become of them.
+    #[must_use]
+    pub fn at(&self, scale: Scale) -> (u64, u64) {
+        let mut groups = self.plain.clone();
+        for ((protocol, shape), own) in &self.ranged {
+            let worth = own.worth(scale);
+            let (shape, count) = if worth { (own.shape(shape), own.written) } else { (shape.clone(), own.count) };
+            *groups.entry((*protocol, shape)).or_default() += count;
+        }
+        price(groups.iter().map(|(kind, count)| (kind, *count)), scale)
+    }
+}
+
 /// Filters under one mask.
 struct Group<'k> {
     protocol: u16,
@@ -115,7 +147,7 @@ impl<'k> Merging<'k> {
                 break;
             }
             let (Some(Some(one)), Some(Some(other))) = (self.groups.get(a), self.groups.get(b)) else { continue };
-            let Some(shape) = join(&one.shape, &other.shape) else { continue };
+            let Some(shape) = join(one.protocol, &one.shape, &other.shape) else { continue };
             let merged = Group {
                 protocol: one.protocol,
                 shape: Cow::Owned(shape),
@@ -160,42 +192,56 @@ impl<'k> Merging<'k> {
     }
 }
 
-/// The mask with the bits of both; `None` where they ask different fields, or one a range.
-fn join(a: &Shape, b: &Shape) -> Option<Shape> {
-    if a.len() != b.len() {
-        return None;
+/// The fields of two masks with what each asks of them: 0 for an address that one does not ask, for every packet of these ethertypes
+/// has it. `None` where they ask different fields else, or one a range.
+fn both(protocol: u16, a: &Shape, b: &Shape) -> Option<Vec<(Field, Bits, Bits)>> {
+    let mut fields = Vec::with_capacity(a.len().max(b.len()));
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    loop {
+        let (one, other) = match (a.peek(), b.peek()) {
+            (None, None) => return Some(fields),
+            (Some(one), Some(other)) if one.0 == other.0 => (a.next(), b.next()),
+            (Some(one), Some(other)) if one.0 < other.0 => (a.next(), None),
+            (Some(_), None) => (a.next(), None),
+            (_, Some(_)) => (None, b.next()),
+        };
+        let field = one.or(other).map(|(field, _)| *field)?;
+        let always = one.is_some() && other.is_some() || always_there(protocol, field);
+        let bits = |asked: Option<&(Field, Bits)>| asked.map_or(Some(0), |(_, mask)| *mask);
+        let (one, other) = (bits(one), bits(other));
+        if !always || one.is_some() != other.is_some() {
+            return None;
+        }
+        fields.push((field, one, other));
     }
-    let pairs = a.iter().zip(b);
-    pairs
-        .map(|((field, one), (other_field, other))| {
-            (field == other_field).then_some(())?;
-            match (one, other) {
-                (Some(one), Some(other)) => Some((*field, Some(one | other))),
-                (None, None) => Some((*field, None)),
-                _ => None,
-            }
-        })
-        .collect()
+}
+
+/// Whether every packet of this ethertype has the field.
+const fn always_there(protocol: u16, field: Field) -> bool {
+    match field {
+        Field::Ipv4Src | Field::Ipv4Dst => protocol == eth::P_IP,
+        Field::Ipv6Src | Field::Ipv6Dst => protocol == eth::P_IPV6,
+        _ => false,
+    }
+}
+
+/// The mask with the bits of both.
+fn join(protocol: u16, a: &Shape, b: &Shape) -> Option<Shape> {
+    let union = |(field, one, other): (Field, Bits, Bits)| (field, one.zip(other).map(|(one, other)| one | other));
+    Some(both(protocol, a, b)?.into_iter().map(union).collect())
 }
 
 /// Filters that one mask for both groups takes beyond those they have.
 fn further(a: &Group<'_>, b: &Group<'_>) -> Option<u64> {
-    let (mut free_a, mut free_b) = (0u32, 0u32);
-    if a.shape.len() != b.shape.len() {
+    // Two fields more and one less: nothing that can be joined differs so much.
+    if a.shape.len().abs_diff(b.shape.len()) > 2 {
         return None;
     }
-    for ((field, one), (other_field, other)) in a.shape.iter().zip(b.shape.iter()) {
-        if field != other_field {
-            return None;
-        }
-        match (one, other) {
-            (Some(one), Some(other)) => {
-                free_a += (other & !one).count_ones();
-                free_b += (one & !other).count_ones();
-            }
-            (None, None) => {}
-            _ => return None,
-        }
+    let (mut free_a, mut free_b) = (0u32, 0u32);
+    for (_, one, other) in both(a.protocol, &a.shape, &b.shape)? {
+        let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
+        free_a += (other & !one).count_ones();
+        free_b += (one & !other).count_ones();
     }
     let grown = |count: u64, free: u32| count.checked_mul(1u64.checked_shl(free)? - 1);
     let more = grown(a.count, free_a)?.checked_add(grown(b.count, free_b)?)?;
@@ -206,111 +252,20 @@ fn further(a: &Group<'_>, b: &Group<'_>) -> Option<u64> {
 
 /// Calls `each` with the keys of the filter under the finer mask, for every value of the bits that it did not ask.
 fn finer(filter: &Placed, target: &Shape, each: &mut impl FnMut(Vec<Key>)) {
-    let mut all: Vec<Vec<Key>> = vec![filter.keys.clone()];
-    for (at, (field, mask)) in target.iter().enumerate() {
-        let Some(Key { cond: Cond::Bits { mask: own, .. }, .. }) = filter.keys.get(at) else { continue };
-        let Some(mask) = mask else { continue };
-        let free = mask & !own;
-        if free == 0 {
-            continue;
-        }
-        let mut more = Vec::with_capacity(all.len() << free.count_ones().min(20));
-        for keys in &all {
-            for extra in values_within(free) {
-                let mut keys = keys.clone();
-                if let Some(key) = keys.get_mut(at)
-                    && let Cond::Bits { value, .. } = key.cond
-                {
-                    *key = Key { field: *field, cond: Cond::Bits { value: value | extra, mask: *mask } };
-                }
-                more.push(keys);
+    let mut all: Vec<Vec<Key>> = vec![Vec::with_capacity(target.len())];
+    for (field, mask) in target {
+        let own = filter.keys.iter().find(|key| key.field == *field).map(|key| key.cond);
+        let conds: Vec<Cond> = match (mask, own.unwrap_or(Cond::Bits { value: 0, mask: 0 })) {
+            (Some(mask), Cond::Bits { value, mask: own }) => {
+                values_within(mask & !own).map(|open| Cond::Bits { value: value | open, mask: *mask }).collect()
             }
-        }
-        all = more;
+            (_, cond) => vec![cond],
+        };
+        let longer = |keys: Vec<Key>| {
+            let with = |cond: &Cond| [keys.as_slice(), &[Key { field: *field, cond: *cond }]].concat();
+            conds.iter().map(with).collect::<Vec<_>>()
+        };
+        all = all.into_iter().flat_map(longer).collect();
     }
     all.into_iter().for_each(each);
-}
-
-/// Ranges as all their blocks of one size, mask by mask, where that is cheaper.
-fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
-    // For each mask with ranges: how many filters, and for each field with a range the size of block that fits all.
-    let mut ranged: BTreeMap<Kind, (u64, BTreeMap<Field, u32>)> = BTreeMap::new();
-    for (protocol, filter) in &filters {
-        if filter.keys.iter().all(|key| key.cond.mask().is_some()) {
-            continue;
-        }
-        let (count, sizes) = ranged.entry((*protocol, shape_of(&filter.keys))).or_default();
-        *count += 1;
-        for key in &filter.keys {
-            if let Cond::Range { lo, hi } = key.cond {
-                let size = sizes.entry(key.field).or_insert(u32::MAX);
-                *size = (*size).min(block(lo, hi));
-            }
-        }
-    }
-    let mut written: BTreeMap<Kind, u64> = BTreeMap::new();
-    for (protocol, filter) in &filters {
-        let kind = (*protocol, shape_of(&filter.keys));
-        if let Some((_, sizes)) = ranged.get(&kind) {
-            let product = filter.keys.iter().fold(1u64, |product, key| product * blocks_of(key, sizes));
-            *written.entry(kind).or_default() += product;
-        }
-    }
-    ranged.retain(|kind, (count, _)| {
-        let all = written.get(kind).copied().unwrap_or(u64::MAX);
-        // A mask with ranges is as cheap as another where nothing fits, three times as dear where one does, and a fortieth
-        // more for each that is walked (performance.md 2.2).
-        all - *count <= scale.mask * 2 / 3 + *count * scale.mask / 40
-    });
-    if ranged.is_empty() {
-        return filters;
-    }
-    let mut out = Vec::with_capacity(filters.len());
-    for (protocol, filter) in filters {
-        match ranged.get(&(protocol, shape_of(&filter.keys))) {
-            Some((_, sizes)) => {
-                let mut all: Vec<Vec<Key>> = vec![Vec::new()];
-                for key in &filter.keys {
-                    let conds = conds_of(key, sizes);
-                    let longer = |keys: Vec<Key>| {
-                        let conds = conds.clone();
-                        conds.into_iter().map(move |cond| {
-                            let mut keys = keys.clone();
-                            keys.push(Key { field: key.field, cond });
-                            keys
-                        })
-                    };
-                    all = all.into_iter().flat_map(longer).collect();
-                }
-                out.extend(all.into_iter().map(|keys| (protocol, Placed { keys, ..filter })));
-            }
-            None => out.push((protocol, filter)),
-        }
-    }
-    out
-}
-
-/// The size, in bits, of the largest blocks that a range is made of exactly.
-fn block(lo: u16, hi: u16) -> u32 {
-    let above = u32::from(hi) + 1;
-    u32::from(lo).trailing_zeros().min(above.trailing_zeros()).min(16)
-}
-
-fn blocks_of(key: &Key, sizes: &BTreeMap<Field, u32>) -> u64 {
-    match (key.cond, sizes.get(&key.field)) {
-        (Cond::Range { lo, hi }, Some(size)) => (u64::from(hi) + 1 - u64::from(lo)) >> size,
-        _ => 1,
-    }
-}
-
-fn conds_of(key: &Key, sizes: &BTreeMap<Field, u32>) -> Vec<Cond> {
-    match (key.cond, sizes.get(&key.field)) {
-        (Cond::Range { lo, hi }, Some(size)) => {
-            let mask = ones(16) & !ones(u8::try_from(*size).unwrap_or(0));
-            let first = u128::from(lo) >> size;
-            let last = u128::from(hi) >> size;
-            (first..=last).map(|block| Cond::Bits { value: block << size, mask }).collect()
-        }
-        (cond, _) => vec![cond],
-    }
 }

@@ -22,14 +22,17 @@ pub struct Scale {
 }
 
 impl Default for Scale {
-    /// A hundred filters for one lookup suit a box that sees more than some thousand packets between two changes of its
-    /// policy, and one that holds no more filters than it must.
     fn default() -> Self {
-        Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 100, share: 20, growth: 100, free: 1_000 }
+        Self::USUAL
     }
 }
 
 impl Scale {
+    /// A hundred filters for one lookup suit a box that sees more than some thousand packets between two changes of its
+    /// policy, and one that holds no more filters than it must.
+    pub const USUAL: Self =
+        Self { visit: 100, goto: 25, chain: 2, small: 250, mask: 100, share: 20, growth: 100, free: 1_000 };
+
     /// Every product is factored and every mask merged that can be: what tests hold the passes to.
     pub const EAGER: Self =
         Self { visit: 0, goto: 0, chain: 0, small: 0, mask: 16, share: 20, growth: 100, free: 1_000 };
@@ -39,9 +42,24 @@ impl Scale {
 }
 
 /// So many chains are what a policy needs; where there are more, a packet meets one of several.
-const CHAINS_USUAL: u64 = 16;
+pub const CHAINS_USUAL: u64 = 16;
 
 impl Scale {
+    /// The scale where so many filters may be spent, in percent of those that the rules need. Who has more to spend gives more for
+    /// a mask.
+    #[must_use]
+    pub const fn spending(growth: u64) -> Self {
+        let usual = Self::USUAL;
+        let share = match (usual.share * usual.growth).checked_div(growth) {
+            Some(share) if share > 0 => share,
+            Some(_) => 1,
+            None => u64::MAX,
+        };
+        // A mask is worth something even where nothing may be spent: without that, filters stay as they stand.
+        let mask = if growth < 2 { 1 } else { usual.mask * growth / usual.growth };
+        Self { growth, share, mask, free: usual.free * growth / usual.growth, ..usual }
+    }
+
     /// The price below which a layout is worth taking in place of a simpler one.
     #[must_use]
     pub const fn worth(self, simple: u64) -> u64 {
@@ -57,6 +75,18 @@ impl Scale {
         }
         let mask = self.mask / ways;
         Self { mask: if mask == 0 { 1 } else { mask }, free: self.free / ways, ..self }
+    }
+
+    /// Filters that so many may become by cutting; masks take what is left of the budget.
+    #[must_use]
+    pub const fn cutting(self, filters: u64) -> u64 {
+        filters.saturating_add(filters.saturating_mul(self.growth) / 100)
+    }
+
+    /// The price below which a cut list is worth more than one chain.
+    #[must_use]
+    pub const fn worth_cutting(self, flat: u64) -> u64 {
+        if self.small == 0 { flat } else { flat - flat / 10 }
     }
 
     /// Filters that so many may become.

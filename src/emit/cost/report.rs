@@ -24,6 +24,39 @@ pub struct Stats {
     pub before: Option<Cost>,
     /// Of what is emitted.
     pub after: Cost,
+    /// Of the same policy at other budgets, where that is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frontier: Vec<Point>,
+}
+
+/// What a policy costs at one budget.
+#[derive(Clone, Debug, Serialize)]
+pub struct Point {
+    /// The budget, as `--filter-budget` has it.
+    pub budget: String,
+    /// Filters of all policies.
+    pub filters: usize,
+    /// Chains of all policies.
+    pub chains: usize,
+    /// Lookups of the dearest packet of any policy.
+    pub masks: u32,
+    /// Its modelled instructions, without conntrack's.
+    pub instructions: u64,
+}
+
+impl Point {
+    /// The point of this cost; `growth` is the budget in percent, less a hundred.
+    #[must_use]
+    pub fn of(growth: u32, cost: &Cost) -> Self {
+        let worst = || cost.policies.iter().filter_map(|policy| policy.worst.any);
+        Self {
+            budget: format!("{}x", tenths(growth as usize + 100, 100)),
+            filters: cost.filters,
+            chains: cost.policies.iter().map(|policy| policy.sizes.chains).sum(),
+            masks: worst().map(|packet| packet.masks).max().unwrap_or_default(),
+            instructions: worst().map(|packet| packet.instructions - packet.conntrack).max().unwrap_or_default(),
+        }
+    }
 }
 
 /// What the optimizer did and what a Program costs, as far as each is asked for.
@@ -75,8 +108,27 @@ impl Display for Stats {
             let before = self.before.as_ref().and_then(|before| before.policies.get(at));
             attach(f, before, policy)?;
         }
-        rules(f, &self.after.rules)
+        rules(f, &self.after.rules)?;
+        frontier(f, &self.frontier)
     }
+}
+
+/// One line for each budget: what it takes, and what the dearest packet pays for it.
+fn frontier(f: &mut fmt::Formatter<'_>, points: &[Point]) -> fmt::Result {
+    if points.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        f,
+        "\n  {:>13} {:>9} {:>9} {:>9} {:>14}",
+        "filter budget", "filters", "chains", "lookups", "instructions"
+    )?;
+    for point in points {
+        let [filters, chains] = [point.filters, point.chains].map(|count| grouped(count as u64));
+        let [masks, instructions] = [point.masks.into(), point.instructions].map(grouped);
+        writeln!(f, "  {:>13} {filters:>9} {chains:>9} {masks:>9} {instructions:>14}", point.budget)?;
+    }
+    Ok(())
 }
 
 fn attach(f: &mut fmt::Formatter<'_>, before: Option<&AttachCost>, after: &AttachCost) -> fmt::Result {

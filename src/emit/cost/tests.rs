@@ -94,10 +94,12 @@ fn ranges_cost_what_their_list_is_long() {
 fn before_stands_beside_after() {
     let cheap = costs("policy p on lo ingress {\nallow tcp to port 22\ndefault drop\n}\n");
     let dear = costs("policy p on lo ingress {\nallow tcp to port 22\nallow from 10.0.0.0/8\ndefault drop\n}\n");
-    let text = Stats { before: Some(dear.clone()), after: cheap.clone() }.to_string();
+    let text = Stats { before: Some(dear.clone()), after: cheap.clone(), frontier: Vec::new() }.to_string();
     assert!(text.contains(&format!("filters {} -> {}", dear.filters, cheap.filters)), "{text}");
     let json: serde_json::Value = serde_json::from_str(
-        &Account { notes: None, stats: Some(&Stats { before: None, after: cheap }) }.json().unwrap(),
+        &Account { notes: None, stats: Some(&Stats { before: None, after: cheap, frontier: Vec::new() }) }
+            .json()
+            .unwrap(),
     )
     .unwrap();
     assert_eq!((&json["version"], &json["before"]), (&1.into(), &serde_json::Value::Null));

@@ -49,6 +49,7 @@ pub fn lower(policy: &Policy, map: &SourceMap) -> Graph {
             hook: attach.hook,
             entries,
             dispatch,
+            needed: 0,
         });
     }
     graph

@@ -68,6 +68,9 @@ pub struct Options {
     pub addresses: BTreeMap<String, Addresses>,
     /// `--max-filters N`: a policy of more is refused; `None` for the usual limit.
     pub filters_max: Option<usize>,
+    /// `--filter-budget 2x`: filters, in percent of those that the rules need, that may be spent to save packets lookups;
+    /// `None` for the usual.
+    pub growth: Option<u32>,
 }
 
 /// The attach point of rules outside any policy.
