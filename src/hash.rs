@@ -2,8 +2,10 @@
 //!
 //! Rule identities, rule meanings and program digests live in the kernel (as action cookies) across versions of this program,
 //! so the standard library's hasher, which promises nothing of the kind, will not do.
+//!
+//! [`Quick`] is for tables in memory that hold very many keys and are never iterated.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -58,6 +60,64 @@ impl Hasher for Fnv {
     }
 }
 
+/// A hasher of a multiplication a word. Keys that were made to collide cost time, never a wrong answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quick(u64);
+
+/// For `HashMap` and `HashSet`.
+pub type QuickBuild = BuildHasherDefault<Quick>;
+
+/// 2^64 divided by the golden ratio, odd: its multiples are spread evenly (Knuth, volume 3, 6.4).
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Quick {
+    const fn word(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(SPREAD);
+    }
+}
+
+impl Hasher for Quick {
+    fn finish(&self) -> u64 {
+        // Tables take the low bits, and a multiplication mixes upwards only.
+        let folded = self.0 ^ (self.0 >> 32);
+        folded.wrapping_mul(SPREAD) ^ (folded >> 29)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.word(u64::from(*byte));
+        }
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.word(number.into());
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.word(number.into());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.word(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.word(number);
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.word(number as u64);
+    }
+}
+
 /// The hash of a value.
 pub fn fnv(value: &impl Hash) -> u64 {
     let mut hasher = Fnv::default();
@@ -84,6 +144,24 @@ mod tests {
             assert_eq!(hasher.finish(), hash);
         }
     }
+
+    #[test]
+    fn the_quick_one_spreads_neighbours() {
+        let hash = |number: u128| {
+            let mut hasher = Quick::default();
+            number.hash(&mut hasher);
+            hasher.finish()
+        };
+        // 4,096 hosts in a row, in 4,096 places: a third of the places stay empty by chance, as of any good hash.
+        let places = |number: fn(u128) -> u128| {
+            (0..4096).map(|at| hash(number(at)) & 0xfff).collect::<std::collections::BTreeSet<u64>>().len()
+        };
+        let numbers: [fn(u128) -> u128; 4] = [|at| at, |at| at << 8, |at| at << 96, |at| at << 64 | 1];
+        for number in numbers {
+            assert!(places(number) > 2_400, "{}", places(number));
+        }
+    }
+
     #[test]
     fn the_narrow_one_agrees_too() {
         // The same page, FNV-1a 32 of "" and "foobar".

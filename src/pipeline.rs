@@ -86,7 +86,9 @@ fn stages(
         run.diags.push(finding);
         return Ok(None);
     }
-    let graph = optimize::run(lower(&policy, &run.map), Scale::default());
+    let mut graph = lower(&policy, &run.map);
+    graph.most = Some(most);
+    let graph = optimize::run(graph, Scale::default());
     let (program, notes) = noted(graph, &policy, Scale::default(), most, &mut run.diags);
     run.notes = notes;
     if let Some(most) = options.filters_max.filter(|_| !run.diags.has_errors()) {

@@ -16,6 +16,7 @@ use crate::optimize::prios::{Placed, prios};
 use crate::optimize::{DEPTH_MAX, dead, masks};
 use crate::source::Span;
 
+use super::cost;
 use super::program::{Action, Attached, CHAINS_MAX, Chain, Control, Filter, Mirred, Police, Program, Role, RuleRef};
 
 declare_lints! {
@@ -68,7 +69,11 @@ pub fn noted(
     filters_max: u64,
     diags: &mut Diagnostics,
 ) -> (Program, Notes) {
-    let too_many = too_many_filters(&graph, policy, filters_max);
+    let too_many = if graph.is_full() {
+        cost::limit::together(policy, graph.most.unwrap_or(filters_max))
+    } else {
+        too_many_filters(&graph, policy, filters_max)
+    };
     if let Some(finding) = too_many.or_else(|| too_many_actions(&graph, policy)) {
         diags.push(finding);
         return (Program { attaches: Vec::new(), rules: Rc::unwrap_or_clone(graph.rules), digest: 0 }, graph.notes);

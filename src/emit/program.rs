@@ -307,6 +307,13 @@ impl Attached {
         [&self.entry].into_iter().chain(&self.chains)
     }
 
+    /// The chain of this relative number, but for the entry chain. They stand in order, mostly without a gap.
+    #[must_use]
+    pub fn chain(&self, index: u32) -> Option<&Chain> {
+        let place = usize::try_from(index).ok().and_then(|index| self.chains.get(index.checked_sub(1)?));
+        place.filter(|chain| chain.index == index).or_else(|| self.chains.iter().find(|chain| chain.index == index))
+    }
+
     /// Whether packets go through conntrack.
     #[must_use]
     pub fn tracks(&self) -> bool {

@@ -24,7 +24,7 @@ declare_lints! {
 }
 
 /// Most pairs of rules that are held against each other to tell why; a policy with more dead rules is told which, not why.
-const WORK_MAX: usize = 20_000_000;
+const WORK_MAX: usize = 4_000_000;
 
 /// Most rules that are shown beside one.
 const SHOWN_MAX: usize = 3;
@@ -38,22 +38,24 @@ pub fn check(program: &Program, policy: &Policy, notes: &Notes, diags: &mut Diag
     let mut dead: BTreeMap<Span, (&Rule, Option<&Rule>)> = BTreeMap::new();
     let mut work = 0;
     for attach in &policy.attaches {
+        let untranslated = untranslated(policy, attach);
         for (at, rule) in attach.all_rules().enumerate() {
             let name = (attach.name.as_str(), rule.info.position);
             written.insert(name, rule);
             let early = at < attach.prefilter.len();
-            let before = if !reached.contains(&name) {
-                let part = if early { &attach.prefilter } else { &attach.rules };
-                part.iter().take_while(|other| other.info.position != rule.info.position).collect()
-            } else if !early && untranslated(policy, attach) {
-                attach.prefilter.iter().filter(|other| sees_all(other)).collect()
-            } else {
-                Vec::new()
+            let is_reached = reached.contains(&name);
+            // A rule that is reached can still be one that only fragments reach: those before conntrack see them.
+            let (part, before) = match (early, is_reached) {
+                (true, false) => (&attach.prefilter, at),
+                (false, false) => (&attach.rules, at - attach.prefilter.len()),
+                (false, true) if untranslated => (&attach.prefilter, attach.prefilter.len()),
+                (_, true) => (&attach.prefilter, 0),
             };
-            work += before.len();
-            let explain = work <= WORK_MAX;
-            let by = before.into_iter().find(|other| explain && decides(other) && covers(other, rule));
-            if reached.contains(&name) && by.is_none() {
+            work += before;
+            let before = part.get(..before).filter(|_| work <= WORK_MAX).unwrap_or_default();
+            let by =
+                before.iter().find(|other| (!is_reached || sees_all(other)) && decides(other) && covers(other, rule));
+            if is_reached && by.is_none() {
                 alive.insert(rule.info.span);
             } else {
                 dead.entry(rule.info.span).or_insert((rule, by));

@@ -4,7 +4,7 @@
 //! `emit::linearize` multiplies them out and allots prios. Equal tables are one table.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use petgraph::Direction;
@@ -13,6 +13,7 @@ use petgraph::visit::Topo;
 
 use crate::emit::program::{Ct, Police, RuleRef};
 use crate::field::{Cond, Field};
+use crate::hash::Quick;
 use crate::ir::policy::{Hook, Out};
 use crate::optimize::notes::Notes;
 
@@ -169,12 +170,16 @@ pub struct Graph {
     pub rules: Rc<Vec<RuleRef>>,
     /// What the passes did.
     pub notes: Notes,
+    /// Most filters that it may become; `None` for any number.
+    pub most: Option<u64>,
+    /// Filters of all tables, their last ones not counted.
+    filters: u64,
 }
 
 impl Graph {
     /// Adds a table, or finds the equal one (titles do not count).
     pub fn table(&mut self, table: Table) -> TableId {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Quick::default();
         (table.frame, &table.lines, &table.otherwise).hash(&mut hasher);
         let hash = hasher.finish();
         if let Some(ids) = self.known.get(&hash) {
@@ -195,6 +200,7 @@ impl Graph {
             .collect();
         targets.sort_unstable();
         targets.dedup();
+        self.filters = table.lines.iter().map(Line::product).fold(self.filters, u64::saturating_add);
         let node = self.tables.add_node(table);
         for to in targets {
             self.tables.add_edge(node, to, ());
@@ -213,6 +219,12 @@ impl Graph {
     #[must_use]
     pub fn len(&self) -> usize {
         self.tables.node_count()
+    }
+
+    /// Whether its tables hold more filters than it may become: no pass needs to go on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.most.is_some_and(|most| self.filters > most)
     }
 
     /// Whether there are none.
@@ -274,7 +286,7 @@ impl Graph {
     /// to go to instead.
     #[must_use]
     pub fn rebuilt(&self, mut place: impl FnMut(&mut Self, &HookGraph, Table) -> TableId) -> Self {
-        let mut new = Self { rules: self.rules.clone(), notes: self.notes.clone(), ..Self::default() };
+        let mut new = Self { rules: self.rules.clone(), notes: self.notes.clone(), most: self.most, ..Self::default() };
         for hook in &self.hooks {
             let mut moved: HashMap<TableId, TableId> = HashMap::new();
             let redirect = |tail: &mut Tail, moved: &HashMap<TableId, TableId>| {

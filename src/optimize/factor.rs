@@ -14,17 +14,18 @@
 //!
 //! Flat chains cost a packet least, so a list stays flat unless factoring is cheaper by [`Price`].
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod weigh;
 
-use super::classes::{Classes, classes};
+use std::collections::{BTreeSet, HashMap};
+
+use super::classes::Classes;
 use super::lines::{Item, Lines};
 use super::notes::{Note, place};
 use super::price::{Price, Scale};
+use super::sets::Sets;
 use crate::field::{Cond, Field};
+use crate::hash::QuickBuild;
 use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
-
-/// Most classes times lines that are weighed up: more would not become a good layout.
-const WORK_MAX: usize = 2_000_000;
 
 /// Most fields that a line on its own is asked one after the other.
 const OWN_LEVELS: usize = 4;
@@ -33,9 +34,10 @@ const OWN_LEVELS: usize = 4;
 struct Factoring<'a> {
     graph: &'a mut Graph,
     lines: Lines<'a>,
+    sets: Sets<'a>,
     dispatch: usize,
     /// Ways on that are already built.
-    built: HashMap<(Vec<Item>, Tail, usize), Tail>,
+    built: HashMap<(Vec<Item>, Tail, usize), Tail, QuickBuild>,
     /// The fields that it sorts by, and what it became: chains and filters.
     fields: BTreeSet<Field>,
     chains: usize,
@@ -49,20 +51,29 @@ struct Split {
     /// The protocol that flower wants beside a port or ICMP field.
     guard: Vec<Cond>,
     classes: Classes,
+    /// The places of the lines that ask each of the sets that are sorted.
+    places: Vec<Vec<usize>>,
+    /// The places of those that ask nothing of the field.
+    free: Vec<usize>,
 }
 
 /// Puts the table into the graph, factored over at most `levels` further gotos. `dispatch` is the origin of filters that
 /// only lead on.
 pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
+    // What is too large is refused, whatever became of the rest of it.
+    if graph.is_full() {
+        return graph.table(Table { lines: Vec::new(), ..table });
+    }
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
-    let flat = lines.flat_price(&items);
+    let sets = Sets::of(lines);
+    let flat = sets.flat_price(&items);
     // One lookup, and a filter for each line: nothing is cheaper.
     if flat.weight(scale) <= scale.small || (flat.visits <= 1 && flat.filters <= items.len() as u64) {
         return graph.table(table);
     }
-    let (built, fields) = (HashMap::new(), BTreeSet::new());
-    let mut factoring = Factoring { graph, lines, dispatch, built, fields, chains: 0, filters: 0 };
+    let (built, fields) = (HashMap::default(), BTreeSet::new());
+    let mut factoring = Factoring { graph, lines, sets, dispatch, built, fields, chains: 0, filters: 0 };
     let tail = factoring.build(&items, &table.otherwise, levels);
     let (fields, chains, filters) = (factoring.fields, factoring.chains, factoring.filters);
     if !fields.is_empty() {
@@ -82,7 +93,7 @@ pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, s
 impl Factoring<'_> {
     /// What is done with a packet that meets these lines, and `rest` after them.
     fn build(&mut self, items: &[Item], rest: &Tail, levels: usize) -> Tail {
-        let Some(first) = items.first() else { return rest.clone() };
+        let Some(first) = items.first().filter(|_| !self.graph.is_full()) else { return rest.clone() };
         if self.lines.always(*first)
             && let Some(line) = self.lines.line(*first)
         {
@@ -99,15 +110,16 @@ impl Factoring<'_> {
 
     fn cheapest(&mut self, items: &[Item], rest: &Tail, levels: usize) -> Tail {
         let weight = |price: Price| price.weight(self.lines.scale);
-        let flat = weight(self.lines.flat_price(items));
+        let flat = weight(self.sets.flat_price(items));
         if levels == 0 || flat <= self.lines.scale.small {
             return self.flat(items, rest);
         }
-        let split = self.best_split(items);
-        let peel = if levels > 2 { self.peel(items) } else { None };
+        let worth = self.lines.scale.worth(flat);
+        let split = self.best_split(items, worth);
+        let peel = if levels > 2 { self.peel(items, worth) } else { None };
         let split_weight = split.as_ref().map_or(u64::MAX, |split| weight(split.price));
         let peel_weight = peel.as_ref().map_or(u64::MAX, |(price, ..)| weight(*price));
-        if split_weight.min(peel_weight) >= self.lines.scale.worth(flat) {
+        if split_weight.min(peel_weight) >= worth {
             return self.flat(items, rest);
         }
         match (split, peel) {
@@ -150,17 +162,17 @@ impl Factoring<'_> {
 
     /// A table that sorts by one field, and a way on for each class.
     fn split(&mut self, items: &[Item], split: &Split, rest: &Tail, levels: usize) -> Tail {
-        let Split { field, guard, classes, .. } = split;
+        let Split { field, guard, classes, places, free, .. } = split;
         self.fields.insert(*field);
-        let asking: Vec<usize> =
-            items.iter().enumerate().filter(|(_, item)| self.asks(**item, *field)).map(|(at, _)| at).collect();
         let mut tails: Vec<Tail> = Vec::with_capacity(classes.members.len());
         for members in &classes.members {
-            let inside: HashSet<usize> = members.iter().filter_map(|member| asking.get(*member)).copied().collect();
-            let left = items.iter().enumerate().filter_map(|(at, item)| {
-                let asks = self.asks(*item, *field);
-                (!asks || inside.contains(&at)).then(|| if asks { self.lines.knowing(*item, *field) } else { *item })
-            });
+            let asking = members.iter().filter_map(|member| places.get(*member)).flatten();
+            let mut inside: Vec<usize> = asking.chain(free).copied().collect();
+            inside.sort_unstable();
+            let left = inside
+                .into_iter()
+                .filter_map(|at| items.get(at))
+                .map(|item| if self.asks(*item, *field) { self.lines.knowing(*item, *field) } else { *item });
             let left: Vec<Item> = left.collect();
             tails.push(self.build(&left, rest, levels - 1));
         }
@@ -188,107 +200,12 @@ impl Factoring<'_> {
         self.goto(lines, otherwise)
     }
 
-    /// The best field to sort by.
-    fn best_split(&self, items: &[Item]) -> Option<Split> {
-        let fields: BTreeSet<Field> =
-            items.iter().flat_map(|item| self.lines.open(*item)).map(|(field, _)| field).collect();
-        let splits = fields.into_iter().filter_map(|field| self.weigh(items, field));
-        splits.min_by_key(|split| split.price.weight(self.lines.scale))
-    }
-
-    /// What it costs to sort by this field, if each class is flat then. `None` where it cannot be done.
-    fn weigh(&self, items: &[Item], field: Field) -> Option<Split> {
-        if matches!(field, Field::CtState | Field::CtZone) {
-            return None;
-        }
-        let (asking, free): (Vec<Item>, Vec<Item>) = items.iter().partition(|item| self.asks(**item, field));
-        let guard = self.guard(&asking, field)?;
-        let sets: Vec<&[Cond]> = asking.iter().filter_map(|item| self.lines.conds(*item, field)).collect();
-        let classes = classes(field, &sets)?;
-        if classes.members.len().saturating_mul(free.len()) > WORK_MAX {
-            return None;
-        }
-        let free_price = self.lines.flat_price(&free);
-        let mut price =
-            Price { filters: classes.list.len() as u64, visits: classes.masks() as u64, gotos: 1, chains: 1 };
-        let mut most = 0;
-        for members in &classes.members {
-            let own = members.iter().filter_map(|member| asking.get(*member));
-            let own: Vec<Item> = own.map(|item| item.knowing(field)).collect();
-            let decided = own.first().is_some_and(|only| free.is_empty() && self.lines.always(*only));
-            if decided || (own.is_empty() && free.is_empty()) {
-                continue;
-            }
-            let class = self.lines.flat_price(&own);
-            price.filters = price.filters.saturating_add(class.filters).saturating_add(free_price.filters);
-            price.chains += 1;
-            most = most.max(class.visits + free_price.visits);
-        }
-        price.visits += most;
-        Some(Split { price, field, guard, classes })
-    }
-
-    /// The protocol that flower wants beside a port or ICMP field; empty where none is needed, `None` where the lines do
-    /// not agree on one.
-    fn guard(&self, asking: &[Item], field: Field) -> Option<Vec<Cond>> {
-        let mut found: Vec<Cond> = Vec::new();
-        for item in asking.iter().filter(|_| field.is_layer4()) {
-            let (_, conds) = self.lines.line(*item)?.sets.iter().find(|(known, _)| *known == Field::IpProto)?;
-            if conds.len() != 1 || (!found.is_empty() && found != *conds) {
-                return None;
-            }
-            found.clone_from(conds);
-        }
-        Some(found)
-    }
-
-    /// The first run of lines that explode (from, to), with the price of factoring it apart from what stands around it.
-    fn peel(&self, items: &[Item]) -> Option<(Price, usize, usize)> {
-        let from = items.iter().position(|item| self.explodes(*item))?;
-        let length = items.iter().skip(from).take_while(|item| self.explodes(**item)).count();
-        let (head, run, tail) = (items.get(..from)?, items.get(from..from + length)?, items.get(from + length..)?);
-        if head.is_empty() && tail.is_empty() {
-            return None;
-        }
-        let own = match run {
-            [only] => self.chained_price(*only),
-            _ => self.best_split(run)?.price,
-        };
-        let (before, after) = (self.lines.flat_price(head), self.lines.flat_price(tail));
-        let price = Price {
-            filters: before.filters.saturating_add(own.filters).saturating_add(after.filters),
-            visits: before.visits + own.visits + after.visits,
-            gotos: own.gotos + 2,
-            chains: own.chains + 2,
-        };
-        Some((price, from, from + length))
-    }
-
     /// The lines before the run flat, then the run, then the rest: two gotos besides the run's own.
     fn peeled(&mut self, items: &[Item], from: usize, to: usize, rest: &Tail, levels: usize) -> Tail {
         let own = (levels - 2).min(OWN_LEVELS);
         let rest = self.build(items.get(to..).unwrap_or_default(), rest, levels - 2 - own);
         let rest = self.build(items.get(from..to).unwrap_or_default(), &rest, own);
         self.flat(items.get(..from).unwrap_or_default(), &rest)
-    }
-
-    /// Whether multiplying the line out costs more than asking its fields one after the other.
-    fn explodes(&self, item: Item) -> bool {
-        let flat = Price { filters: self.lines.product(item), visits: 1, ..Price::default() }.weight(self.lines.scale);
-        flat > self.lines.scale.small && self.chained_price(item).weight(self.lines.scale) < flat
-    }
-
-    /// A line's fields asked one after the other, those with one condition for nothing.
-    fn chained_price(&self, item: Item) -> Price {
-        let mut price = Price::default();
-        for (field, conds) in self.lines.open(item).filter(|(_, conds)| conds.len() > 1) {
-            let Some(classes) = classes(field, &[conds]) else { return Price::MOST };
-            price.filters += classes.list.len() as u64;
-            price.visits += classes.masks() as u64;
-            price.gotos += 1;
-            price.chains += 1;
-        }
-        price
     }
 
     fn asks(&self, item: Item, field: Field) -> bool {

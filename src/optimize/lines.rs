@@ -1,15 +1,11 @@
-//! Lines of a table of which some fields are known already, and what they would cost as one chain.
+//! Lines of a table of which some fields are known already.
 
 use std::collections::BTreeMap;
 
-use super::masks::{self, Kind};
-use super::price::{Price, Scale};
+use super::price::Scale;
 use super::prios::Shape;
 use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Line, Table};
-
-/// Most masks for which the price of merging them is worked out.
-const MERGED_MAX: usize = 300;
 
 /// A line of the table, with the fields that are already known (bits by `Field`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +19,16 @@ impl Item {
     /// The line as it stands.
     pub const fn new(line: usize) -> Self {
         Self { line, known: 0 }
+    }
+
+    /// Another line, of which the same is known.
+    pub const fn at(self, line: usize) -> Self {
+        Self { line, ..self }
+    }
+
+    /// The fields that are known, as bits by [`Field`].
+    pub const fn known(self) -> u32 {
+        self.known
     }
 
     /// The line where this field is known to fit.
@@ -74,26 +80,6 @@ impl<'a> Lines<'a> {
     /// Filters of the line multiplied out.
     pub fn product(self, item: Item) -> u64 {
         self.open(item).fold(1u64, |product, (_, conds)| product.saturating_mul(conds.len() as u64))
-    }
-
-    /// What the lines cost as one table, each mask met once.
-    pub fn flat_price(self, items: &[Item]) -> Price {
-        let mut kinds: BTreeMap<Kind, u64> = BTreeMap::new();
-        for item in items {
-            let ether = self.line(*item).and_then(|line| line.ether).unwrap_or_default();
-            for (shape, count) in self.shapes(*item) {
-                let known = kinds.entry((ether, shape)).or_default();
-                *known = known.saturating_add(count);
-            }
-        }
-        // A mask with ranges is up to three times as dear (performance.md 2.2).
-        let ranges = kinds.keys().filter(|(_, shape)| shape.iter().any(|(_, mask)| mask.is_none())).count() as u64;
-        let (filters, masks) = if kinds.len() <= MERGED_MAX {
-            masks::price(kinds, self.scale)
-        } else {
-            (kinds.values().fold(0u64, |sum, count| sum.saturating_add(*count)), kinds.len() as u64)
-        };
-        Price { filters, visits: masks + ranges, gotos: 0, chains: 1 }
     }
 
     /// The masks of a line's filters, with how many filters each has.

@@ -13,6 +13,7 @@
 //! A filter and all values of its free bits match the same packets, do the same, and stand at the same place among the
 //! lines: no verdict changes.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
@@ -51,50 +52,51 @@ fn plan(filters: &[(u16, Placed)], scale: Scale) -> HashMap<Kind, Shape> {
     for (protocol, filter) in filters {
         *groups.entry((*protocol, shape_of(&filter.keys))).or_default() += 1;
     }
-    let kinds: Vec<Kind> = groups.keys().cloned().collect();
-    let merging = Merging::of(groups, scale);
+    let merging = Merging::of(groups.iter().map(|(kind, count)| (kind, *count)), scale);
     let mut plan = HashMap::new();
-    for (at, kind) in kinds.into_iter().enumerate() {
+    for (at, kind) in groups.keys().enumerate() {
         let target = merging.target(at);
         if let Some(Some(group)) = merging.groups.get(target)
-            && group.shape != kind.1
+            && *group.shape != kind.1
         {
-            plan.insert(kind, group.shape.clone());
+            plan.insert(kind.clone(), group.shape.clone().into_owned());
         }
     }
     plan
 }
 
-/// Filters and masks that so many filters of each mask would become.
+/// Filters and masks that so many filters of each mask would become; the masks in order, each once.
 #[must_use]
-pub fn price(groups: BTreeMap<Kind, u64>, scale: Scale) -> (u64, u64) {
+pub fn price<'k>(groups: impl Iterator<Item = (&'k Kind, u64)>, scale: Scale) -> (u64, u64) {
     let merging = Merging::of(groups, scale);
     let left = merging.groups.iter().flatten();
     left.fold((0, 0), |(filters, masks), group| (group.count.saturating_add(filters), masks + 1))
 }
 
 /// Filters under one mask.
-struct Group {
+struct Group<'k> {
     protocol: u16,
-    shape: Shape,
+    shape: Cow<'k, Shape>,
     count: u64,
 }
 
 /// Groups that become one, the cheapest pair first.
-struct Merging {
+struct Merging<'k> {
     /// `None` once it has become part of another.
-    groups: Vec<Option<Group>>,
+    groups: Vec<Option<Group<'k>>>,
     /// For each group, the one that it has become part of.
     into: Vec<usize>,
     /// Further filters, both groups.
     queue: BinaryHeap<Reverse<(u64, usize, usize)>>,
 }
 
-impl Merging {
-    fn of(groups: BTreeMap<Kind, u64>, scale: Scale) -> Self {
-        let filters = groups.values().fold(0u64, |sum, count| sum.saturating_add(*count));
-        let groups: Vec<Option<Group>> =
-            groups.into_iter().map(|((protocol, shape), count)| Some(Group { protocol, shape, count })).collect();
+impl<'k> Merging<'k> {
+    fn of(groups: impl Iterator<Item = (&'k Kind, u64)>, scale: Scale) -> Self {
+        let group = |((protocol, shape), count): (&'k Kind, u64)| {
+            Some(Group { protocol: *protocol, shape: Cow::Borrowed(shape), count })
+        };
+        let groups: Vec<Option<Group<'k>>> = groups.map(group).collect();
+        let filters = groups.iter().flatten().fold(0u64, |sum, group| sum.saturating_add(group.count));
         let into = (0..groups.len()).collect();
         let mut merging = Self { groups, into, queue: BinaryHeap::new() };
         merging.run(filters, scale);
@@ -116,7 +118,7 @@ impl Merging {
             let Some(shape) = join(&one.shape, &other.shape) else { continue };
             let merged = Group {
                 protocol: one.protocol,
-                shape,
+                shape: Cow::Owned(shape),
                 count: one.count.saturating_add(other.count).saturating_add(more),
             };
             all = all.saturating_add(more);
@@ -177,12 +179,12 @@ fn join(a: &Shape, b: &Shape) -> Option<Shape> {
 }
 
 /// Filters that one mask for both groups takes beyond those they have.
-fn further(a: &Group, b: &Group) -> Option<u64> {
+fn further(a: &Group<'_>, b: &Group<'_>) -> Option<u64> {
     let (mut free_a, mut free_b) = (0u32, 0u32);
     if a.shape.len() != b.shape.len() {
         return None;
     }
-    for ((field, one), (other_field, other)) in a.shape.iter().zip(&b.shape) {
+    for ((field, one), (other_field, other)) in a.shape.iter().zip(b.shape.iter()) {
         if field != other_field {
             return None;
         }

@@ -11,6 +11,7 @@ mod neighbours;
 pub mod notes;
 pub mod price;
 pub mod prios;
+mod sets;
 
 use crate::abi::GOTO_MAX;
 use crate::ir::graph::Graph;
@@ -26,14 +27,17 @@ const LEVELS: [usize; 5] = [8, 6, 4, 2, 1];
 #[must_use]
 pub fn run(graph: Graph, scale: Scale) -> Graph {
     let short = |graph: &Graph| graph.hooks.iter().all(|hook| graph.depth(hook) <= DEPTH_MAX);
-    let graph = Some(neighbours::behind(&graph)).filter(short).unwrap_or(graph);
+    let graph = neighbours::behind(&graph).filter(short).unwrap_or(graph);
     for levels in LEVELS {
         let new = graph.rebuilt(|graph, hook, table| factor::factor(graph, table, levels, hook.dispatch, scale));
+        if new.is_full() {
+            return new;
+        }
         if short(&new) {
             let cut = new.rebuilt(|graph, hook, table| cut::cut(graph, &table, hook.dispatch, scale));
             // Where nothing was cut, the graph stays as it was, with its order of tables.
             let any = cut.notes.list.len() > new.notes.list.len();
-            return Some(cut).filter(|cut| any && short(cut)).unwrap_or(new);
+            return Some(cut).filter(|cut| any && short(cut) && !cut.is_full()).unwrap_or(new);
         }
     }
     graph

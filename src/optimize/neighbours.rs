@@ -23,9 +23,15 @@ use crate::emit::program::{Ct, Role};
 use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Graph, Line, Step, Table, TableId, Tail};
 
-/// The graph with the implicit line of every IPv6 table behind the lookup that the table ends in.
+/// The graph with the implicit line of every IPv6 table behind the lookup that the table ends in; `None` where no table ends so.
 #[must_use]
-pub fn behind(graph: &Graph) -> Graph {
+pub fn behind(graph: &Graph) -> Option<Graph> {
+    let mut tables = graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id));
+    let any = tables.any(|table| state_table(graph, &table.otherwise).is_some());
+    any.then(|| rebuilt(graph))
+}
+
+fn rebuilt(graph: &Graph) -> Graph {
     graph.rebuilt(|graph, hook, table| {
         let title = table.title.clone();
         match moved(graph, hook.dispatch, table) {
@@ -42,7 +48,7 @@ pub fn behind(graph: &Graph) -> Graph {
 
 /// The table with its implicit line moved; as it was, where that cannot be. `dispatch` is the origin of lines that only lead on.
 fn moved(graph: &mut Graph, dispatch: usize, mut table: Table) -> Result<Table, Table> {
-    let Some(state) = state_table(graph, &table.otherwise) else { return Err(table) };
+    let Some(state) = state_table(graph, &table.otherwise).cloned() else { return Err(table) };
     let implicit = |line: &Line| {
         graph.rules.get(line.tail.rule).is_some_and(|rule| rule.role == Role::Implicit)
             && line.sets.iter().any(|(field, _)| *field == Field::IcmpType)
@@ -62,11 +68,11 @@ fn moved(graph: &mut Graph, dispatch: usize, mut table: Table) -> Result<Table, 
 }
 
 /// The table of states that this tail goes to behind a pass through conntrack, and nothing else.
-fn state_table(graph: &Graph, tail: &Tail) -> Option<Table> {
+fn state_table<'g>(graph: &'g Graph, tail: &Tail) -> Option<&'g Table> {
     let tracks = |step: &Step| matches!(step, Step::Ct(Ct::Track { .. }));
     let End::Goto(id) = tail.end else { return None };
     let table = graph.get(id).filter(|_| !tail.steps.is_empty() && tail.steps.iter().all(tracks))?;
-    table.lines.iter().any(is_invalid).then(|| table.clone())
+    table.lines.iter().any(is_invalid).then_some(table)
 }
 
 /// Whether it is the line of a table of states for what is invalid.

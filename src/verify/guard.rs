@@ -74,11 +74,15 @@ impl Guard {
         if !self.settle() {
             return Ok(None);
         }
+        // What conntrack says stands behind the header.
+        let behind = world.vars.behind_header();
+        let (conditions, late): (Vec<Node>, Vec<Node>) =
+            self.nodes.into_iter().partition(|node| world.diagram.asks(*node, behind - 1));
         let mut node = inside;
-        for condition in self.nodes {
+        for condition in late {
             node = world.diagram.ite(condition, node, NONE)?;
         }
-        Ok(Some(Line { literals: self.literals, inside: node }))
+        Ok(Some(Line { literals: self.literals, conditions, inside: node }))
     }
 
     /// As a condition.

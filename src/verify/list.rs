@@ -14,13 +14,22 @@ use super::world::World;
 use crate::field::value::prefixes;
 use crate::field::{Cond, Field};
 
-/// A line: what it comes to where its literals (ascending) hold.
+/// A line: what it comes to where its literals (ascending) and its conditions hold.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// What must hold.
     pub literals: Vec<Literal>,
+    /// What else must hold of the header.
+    pub conditions: Vec<Node>,
     /// What then.
     pub inside: Node,
+}
+
+impl Line {
+    /// Where these hold.
+    fn cube(literals: Vec<Literal>) -> Self {
+        Self { literals, conditions: Vec::new(), inside: TRUE }
+    }
 }
 
 /// What is left of a line.
@@ -32,6 +41,25 @@ impl World {
     /// # Errors
     /// [`Full`], as of all that makes nodes.
     pub fn first_of(&mut self, lines: &[Line]) -> Result<Node, Full> {
+        if lines.iter().all(|line| line.conditions.is_empty()) {
+            return self.first_of_cubes(lines);
+        }
+        if let Some(node) = self.products(lines)? {
+            return Ok(node);
+        }
+        let mut cubes = Vec::with_capacity(lines.len());
+        for Line { literals, conditions, inside } in lines {
+            let mut inside = *inside;
+            for condition in conditions {
+                inside = self.diagram.ite(*condition, inside, NONE)?;
+            }
+            cubes.push(Line { literals: literals.clone(), conditions: Vec::new(), inside });
+        }
+        self.first_of_cubes(&cubes)
+    }
+
+    /// The same of lines without conditions.
+    fn first_of_cubes(&mut self, lines: &[Line]) -> Result<Node, Full> {
         let runs: Vec<&[Line]> = lines.chunk_by(|a, b| self.together(a, b)).collect();
         let runs = runs.into_iter().map(|run| self.run(run)).collect::<Result<Vec<_>, _>>()?;
         self.joined(&runs)
@@ -79,11 +107,11 @@ impl World {
         for cond in conds {
             match cond {
                 Cond::Bits { value, mask } => {
-                    lines.push(Line { literals: self.literals(field, view, *value, *mask)?, inside: TRUE });
+                    lines.push(Line::cube(self.literals(field, view, *value, *mask)?));
                 }
                 Cond::Range { lo, hi } => {
                     for (value, mask) in prefixes((*lo).into(), (*hi).into(), field.row().bits) {
-                        lines.push(Line { literals: self.literals(field, view, value, mask)?, inside: TRUE });
+                        lines.push(Line::cube(self.literals(field, view, value, mask)?));
                     }
                 }
             }

@@ -20,6 +20,7 @@ mod passes;
 mod pieces;
 mod policy;
 mod possible;
+mod products;
 mod program;
 pub mod report;
 pub mod show;

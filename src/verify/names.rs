@@ -136,7 +136,7 @@ impl Names {
         }
     }
 
-    fn cond(&mut self, field: Field, cond: Cond) {
+    pub(super) fn cond(&mut self, field: Field, cond: Cond) {
         let parts = match cond {
             Cond::Bits { value, mask } => vec![(value, mask)],
             Cond::Range { lo, hi } => prefixes(lo.into(), hi.into(), field.row().bits),

@@ -89,7 +89,7 @@ fn depth(attached: &Attached) -> Option<usize> {
         known.insert(chain.index, None);
         let mut deepest = 0;
         for next in chain.filters.iter().flat_map(gotos) {
-            let next = attached.chains.iter().find(|chain| chain.index == next)?;
+            let next = attached.chain(next)?;
             deepest = deepest.max(1 + visit(attached, next, known)?);
         }
         known.insert(chain.index, Some(deepest));
@@ -124,7 +124,7 @@ impl Kernel<'_> {
         if let Some(node) = self.chains.get(&key) {
             return Ok(*node);
         }
-        let Some(chain) = self.attached.chains.iter().find(|chain| chain.index == index) else {
+        let Some(chain) = self.attached.chain(index) else {
             return self.world.meaning(Meaning::Fault(Fault::NoChain(index)));
         };
         let node = self.run(chain, &key.1)?;

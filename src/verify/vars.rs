@@ -89,6 +89,8 @@ pub struct Vars {
     limits: Vec<u32>,
     /// Alphabet and first variable of each field; those of marks and labels are the same for all views.
     fields: Vec<(Alphabet, u32)>,
+    /// Where each header field begins, and where the last ends, ascending.
+    starts: Vec<u32>,
     states: u32,
     views: u32,
     /// Variables of a view behind its state: translated, mark, label.
@@ -124,17 +126,32 @@ impl Vars {
                 shown += width;
             }
         }
+        let mut starts = Vec::with_capacity(ORDER.len() + 1);
         for field in ORDER {
             if let Some((alphabet, base)) = fields.get_mut(field as usize) {
                 *base = next;
+                starts.push(next);
                 next += alphabet.width();
             }
         }
         let states = next;
+        starts.push(states);
         next += views * STATE_BITS;
         let limits = names.limits.iter().copied().collect();
         let budgets = next + views * shown;
-        Self { ethertypes, protos, devices, zones, limits, fields, states, views: next, view_width: shown, budgets }
+        Self {
+            ethertypes,
+            protos,
+            devices,
+            zones,
+            limits,
+            fields,
+            starts,
+            states,
+            views: next,
+            view_width: shown,
+            budgets,
+        }
     }
 
     /// Whether the packet is a piece of a datagram; the next level says, of pieces, whether it is the first.
@@ -147,6 +164,19 @@ impl Vars {
     #[must_use]
     pub fn field(&self, field: Field) -> Option<(&Alphabet, u32)> {
         self.fields.get(field as usize).map(|(alphabet, base)| (alphabet, *base))
+    }
+
+    /// The first level behind the header: what conntrack says stands there.
+    #[must_use]
+    pub fn behind_header(&self) -> u32 {
+        self.states
+    }
+
+    /// The first level behind the field that has this level; all that stands before the fields counts as one.
+    #[must_use]
+    pub fn field_end(&self, level: u32) -> u32 {
+        let at = self.starts.partition_point(|start| *start <= level);
+        self.starts.get(at).copied().unwrap_or(u32::MAX)
     }
 
     /// Zones named.

@@ -8,7 +8,7 @@ use crate::emit::linearize::TOO_MANY_FILTERS;
 use crate::emit::program::Program;
 use crate::field::{Cond, Field};
 use crate::hash::fnv;
-use crate::ir::policy::{Attach, Policy, Rule};
+use crate::ir::policy::{Alt, Attach, Policy, Rule};
 use crate::source::Span;
 
 /// Reports a policy of more than `max` filters.
@@ -68,6 +68,45 @@ fn too_many_values(attach: &Attach, max: u64) -> Option<Diagnostic> {
     })
 }
 
+/// Refuses a policy of more filters than that, however its sets are asked one after the other. Named is the rule of most
+/// combinations; where others share the blame, it is said how many.
+#[must_use]
+pub fn together(policy: &Policy, max: u64) -> Option<Diagnostic> {
+    let rules = policy.attaches.iter().flat_map(Attach::all_rules);
+    let (_, most) = rules.clone().enumerate().max_by_key(|(at, rule)| (combinations(rule), Reverse(*at)))?;
+    let message = format!("the policy becomes more than {max} filters");
+    let found = Diagnostic::new(&TOO_MANY_FILTERS, most.info.span, message)
+        .here(format!("this rule combines {} values", factors(most)))
+        .help("write prefixes that cover more, use sets that do not overlap, or allow more with `--max-filters`");
+    let combines = |rule: &&Rule| rule.alts.iter().any(|alt| product(alt) > 1);
+    let others = rules.filter(combines).count().saturating_sub(1);
+    Some(match others {
+        0 => found,
+        _ => found.note(format!(
+            "{others} other rules combine sets too: a value in two sets takes the filters of the rules of both, \
+             and rules that share no sets share no filters"
+        )),
+    })
+}
+
+/// Filters of a rule whose sets are multiplied out.
+fn combinations(rule: &Rule) -> u64 {
+    rule.alts.iter().map(product).fold(0, u64::saturating_add)
+}
+
+fn product(alt: &Alt) -> u64 {
+    alt.sets.iter().fold(1, |all, (_, conds)| all.saturating_mul(conds.len() as u64))
+}
+
+/// The sizes of the sets of a rule's largest alternative: `20 x 20 x 5`.
+fn factors(rule: &Rule) -> String {
+    let Some(largest) = rule.alts.iter().max_by_key(|alt| product(alt)).filter(|alt| product(alt) > 1) else {
+        return "1".to_owned();
+    };
+    let sizes = largest.sets.iter().map(|(_, conds)| conds.len()).filter(|count| *count > 1);
+    sizes.map(|size| size.to_string()).collect::<Vec<_>>().join(" x ")
+}
+
 /// What the rules ask of each field.
 fn sets<'r>(rules: impl Iterator<Item = &'r Rule>) -> impl Iterator<Item = (Field, &'r Vec<Cond>)> {
     rules.flat_map(|rule| &rule.alts).flat_map(|alt| &alt.sets).map(|(field, conds)| (*field, conds))
@@ -88,6 +127,23 @@ mod tests {
     use super::*;
     use crate::ir::resolve::Options;
     use crate::pipeline::meaning;
+
+    #[test]
+    fn rules_that_are_too_many_together_are_counted() {
+        let set = |base: u32| {
+            let hosts: Vec<String> = (1..=9).map(|host| format!("10.{base}.{}.1", host * 7)).collect();
+            hosts.join(", ")
+        };
+        let rule = |from, to| format!("    allow tcp from {{ {} }} to {{ {} }} port 80\n", set(from), set(to));
+        let rules = [rule(1, 2), rule(3, 4), rule(5, 6)].concat();
+        let text = format!("policy p on lo ingress {{\n    allow udp\n{rules}    default drop\n}}\n");
+        let files = BTreeMap::from([("p.pol".to_owned(), text.into_bytes())]);
+        let policy = meaning("p.pol", &files, &Options::default()).unwrap().policy.unwrap();
+        let found = together(&policy, 20).unwrap();
+        assert_eq!(found.message, "the policy becomes more than 20 filters");
+        let said = format!("{found:?}");
+        assert!(said.contains("combines 9 x 9 values") && said.contains("2 other rules"), "{said}");
+    }
 
     #[test]
     fn a_policy_of_too_many_values_names_the_rule_with_most() {
