@@ -6,7 +6,10 @@
 //! ```
 //!
 //! Where every line asks the next variable, the list is two shorter lists, one for each value: no line is stored that is not part of what
-//! the list comes to. Elsewhere its halves are worked out and joined.
+//! the list comes to. Elsewhere its halves are worked out and joined; lines that lead to diagrams which ask the same variables (gotos) are
+//! followed side by side.
+
+use std::collections::HashMap;
 
 use super::diagram::{FALSE, Full, Literal, NONE, Node, TRUE};
 use super::vars::View;
@@ -35,6 +38,33 @@ impl Line {
 /// What is left of a line.
 type Left<'l> = (&'l [Literal], Node);
 
+fn lefts(lines: &[Line]) -> Vec<Left<'_>> {
+    lines.iter().map(|line| (line.literals.as_slice(), line.inside)).collect()
+}
+
+/// So many lines are followed side by side.
+const ABREAST: usize = 64;
+/// Most parts of lines that are remembered: about 100 MB.
+const KNOWN_MAX: usize = 1 << 22;
+
+/// What lists of parts of lines came to. Never iterated.
+#[derive(Default)]
+struct Known {
+    nodes: HashMap<Vec<(usize, usize, Node)>, Node>,
+    parts: usize,
+}
+
+impl Known {
+    fn learn(&mut self, key: Vec<(usize, usize, Node)>, node: Node) {
+        if self.parts > KNOWN_MAX {
+            self.nodes.clear();
+            self.parts = 0;
+        }
+        self.parts += key.len();
+        self.nodes.insert(key, node);
+    }
+}
+
 impl World {
     /// First match: what the first of these says that is not [`NONE`].
     ///
@@ -60,9 +90,20 @@ impl World {
 
     /// The same of lines without conditions.
     fn first_of_cubes(&mut self, lines: &[Line]) -> Result<Node, Full> {
-        let runs: Vec<&[Line]> = lines.chunk_by(|a, b| self.together(a, b)).collect();
-        let runs = runs.into_iter().map(|run| self.run(run)).collect::<Result<Vec<_>, _>>()?;
-        self.joined(&runs)
+        let mut parts = Vec::new();
+        let alike: Vec<&[Line]> = lines.chunk_by(|a, b| self.asks_early(a) == self.asks_early(b)).collect();
+        for part in alike {
+            if !part.first().is_some_and(|line| self.asks_early(line)) {
+                parts.push(self.left(lefts(part))?);
+                continue;
+            }
+            let runs: Vec<&[Line]> = part.chunk_by(|a, b| a.inside == b.inside).collect();
+            for runs in runs.chunks(ABREAST) {
+                let list = runs.iter().map(|run| self.run(run)).collect::<Result<Vec<_>, _>>()?;
+                parts.push(self.abreast(list, &mut Known::default())?);
+            }
+        }
+        self.joined(&parts)
     }
 
     /// Whether what the line comes to asks variables before its last literal: the state of a connection stands before all headers.
@@ -70,20 +111,68 @@ impl World {
         line.literals.last().is_some_and(|(last, _)| self.diagram.asks(line.inside, *last))
     }
 
-    /// Whether two neighbours are made into a diagram at once.
-    fn together(&self, a: &Line, b: &Line) -> bool {
-        let early = self.asks_early(a);
-        early == self.asks_early(b) && (!early || a.inside == b.inside)
+    /// Lines that all come to the same, as one.
+    fn run<'l>(&mut self, lines: &'l [Line]) -> Result<Left<'l>, Full> {
+        match lines {
+            [] => Ok((&[], NONE)),
+            [line] => Ok((&line.literals, line.inside)),
+            [line, ..] => {
+                let node = self.left(lines.iter().map(|line| (line.literals.as_slice(), TRUE)).collect())?;
+                let any = self.diagram.first(node, FALSE)?;
+                Ok((&[], self.diagram.ite(any, line.inside, NONE)?))
+            }
+        }
     }
 
-    fn run(&mut self, lines: &[Line]) -> Result<Node, Full> {
-        let Some(early) = lines.first().filter(|line| self.asks_early(line)) else {
-            return self.left(lines.iter().map(|line| (line.literals.as_slice(), line.inside)).collect());
+    /// First match of a few lines of any kind, variable by variable: each is followed only where it can still decide, and what
+    /// two of them would come to without the others is never stored.
+    fn abreast(&mut self, mut list: Vec<Left<'_>>, known: &mut Known) -> Result<Node, Full> {
+        list.retain(|(_, inside)| *inside != NONE);
+        let end = list.iter().position(|(literals, inside)| literals.is_empty() && !self.diagram.is_open(*inside));
+        list.truncate(end.map_or(list.len(), |end| end + 1));
+        let early =
+            |(literals, inside): &Left<'_>| literals.last().is_none_or(|(last, _)| self.diagram.asks(*inside, *last));
+        match list.as_slice() {
+            [] => return Ok(NONE),
+            [(literals, inside)] => return self.diagram.cube(literals, *inside, NONE),
+            list if !list.iter().any(early) => return self.left(list.to_vec()),
+            _ => {}
+        }
+        // A part of a line's literals is known by where it stands.
+        let key: Vec<_> = list.iter().map(|(rest, inside)| (rest.as_ptr().addr(), rest.len(), *inside)).collect();
+        if let Some(node) = known.nodes.get(&key) {
+            return Ok(*node);
+        }
+        let asked = |(literals, inside): &Left<'_>| {
+            let literal = literals.first().map_or(u32::MAX, |(level, _)| *level);
+            self.diagram.branches(*inside).map_or(literal, |(level, ..)| level.min(literal))
         };
-        // All come to the same: where any of them holds.
-        let node = self.left(lines.iter().map(|line| (line.literals.as_slice(), TRUE)).collect())?;
-        let any = self.diagram.first(node, FALSE)?;
-        self.diagram.ite(any, early.inside, NONE)
+        let level = list.iter().map(asked).min().unwrap_or(u32::MAX);
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        for (literals, inside) in list {
+            let (only, literals) = match literals.split_first() {
+                Some(((first, value), rest)) if *first == level => (Some(*value), rest),
+                _ => (None, literals),
+            };
+            let (inside_low, inside_high) = match self.diagram.branches(inside) {
+                Some((first, low, high)) if first == level => (low, high),
+                _ => (inside, inside),
+            };
+            if only != Some(true) {
+                low.push((literals, inside_low));
+            }
+            if only != Some(false) {
+                high.push((literals, inside_high));
+            }
+        }
+        let (low, high) = match self.diagram.assumed(level) {
+            Some(true) => (NONE, self.abreast(high, known)?),
+            Some(false) => (self.abreast(low, known)?, NONE),
+            None => (self.abreast(low, known)?, self.abreast(high, known)?),
+        };
+        let node = self.diagram.node(level, low, high)?;
+        known.learn(key, node);
+        Ok(node)
     }
 
     fn joined(&mut self, runs: &[Node]) -> Result<Node, Full> {

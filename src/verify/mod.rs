@@ -59,7 +59,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { nodes: 1 << 23, pieces: 256, attribute: 7 << 19 }
+        Self { nodes: 1 << 24, pieces: 256, attribute: 1 << 21 }
     }
 }
 
