@@ -5,7 +5,7 @@
 //!
 //! For each set: the Program without optimisation and as compiled, beside two layouts that the bench counts itself from the
 //! rules: `naive` (a prio for each rule) and `runs` (a prio for each run of neighbours with one mask); `masks` is what no
-//! order of the rules goes below. `worst` is the dearest packet that can be (a bound), `mean` is over packets drawn at the edges
+//! order of the rules goes below. `worst` is what the packet pays that is dearest in instructions (no packet pays more of those), `mean` is over packets drawn at the edges
 //! of the rules, each walked to its end. Every packet's verdict is compared with the first rule that matches it: a
 //! difference ends the bench. `hardware` says whether it fits a NIC's chains, prios and keys ([`hardware`]). Rules of f3 are sets of 20 x 20 x 5, so it has a tenth of them.
 
