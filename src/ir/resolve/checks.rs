@@ -99,16 +99,17 @@ fn not_stored_yet(rules: &[Rule], cx: &mut Cx<'_>) {
             Cond::Range { .. } => false,
         })
     };
-    for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.states.contains(State::New)) {
-        let sets = |earlier: &&Rule| {
+    let mut storing: Vec<&Rule> = Vec::new();
+    for rule in rules {
+        let sets = |earlier: &&&Rule| {
             let (mark, label) = (earlier.actions.set_mark, earlier.actions.set_label);
             let mark = mark.map(|(value, mask)| (u128::from(value), u128::from(mask)));
-            earlier.verdict == Verdict::Continue
-                && earlier.pass == rule.pass
+            earlier.pass == rule.pass
                 && (mark.is_some_and(|mark| asks(rule.mark.as_ref(), mark))
                     || label.is_some_and(|label| asks(rule.label.as_ref(), label)))
         };
-        if let Some(earlier) = rules.get(..at).unwrap_or_default().iter().find(sets) {
+        let asks_new = rule.states.contains(State::New);
+        if let Some(earlier) = storing.iter().filter(|_| asks_new).find(sets) {
             let message = "a `new` packet does not carry yet what `continue` sets";
             let finding = Diagnostic::new(&NOT_STORED_YET, rule.info.span, message);
             let finding = finding.because(earlier.info.span, "this is stored by the rule that allows the packet");
@@ -117,6 +118,10 @@ fn not_stored_yet(rules: &[Rule], cx: &mut Cx<'_>) {
                     "match what the `continue` matched; or write `established` where marked connections are meant",
                 ),
             );
+        }
+        let stores = rule.actions.set_mark.is_some() || rule.actions.set_label.is_some();
+        if rule.verdict == Verdict::Continue && stores {
+            storing.push(rule);
         }
     }
 }
