@@ -84,7 +84,7 @@ fn arrival(world: &mut World, attach: &Attach) -> Result<Node, Full> {
 }
 
 /// What zones can show.
-fn passes(world: &World) -> Vec<View> {
+pub fn passes(world: &World) -> Vec<View> {
     let zones = world.vars.zones().iter();
     // One zone alone is never passed twice.
     let times: &[bool] = if zones.len() > 1 { &[false, true] } else { &[false] };

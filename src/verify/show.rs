@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::witness;
 use crate::abi::{eth, ipproto};
 use crate::emit::eval::Fault;
 use crate::field::Field;
@@ -56,7 +57,7 @@ pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
         None => {}
     }
     for field in [Field::EthSrc, Field::EthDst, Field::TcpFlags, Field::IpTos, Field::IpTtl] {
-        if let Some(value) = get(field).filter(|value| !is_usual(field, *value)) {
+        if let Some(value) = get(field).filter(|value| *value != witness::usual(field)) {
             let _ = match field {
                 Field::EthSrc => write!(text, " from mac {}", mac(value)),
                 Field::EthDst => write!(text, " to mac {}", mac(value)),
@@ -80,18 +81,6 @@ pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
         text.push_str(", above the limit");
     }
     text
-}
-
-/// The values that witnesses have where nothing asks.
-fn is_usual(field: Field, value: u128) -> bool {
-    matches!(
-        (field, value),
-        (Field::EthSrc, 0x0000_5e00_5301)
-            | (Field::EthDst, 0x0000_5e00_5302)
-            | (Field::TcpFlags, 2)
-            | (Field::IpTos, 0)
-            | (Field::IpTtl, 64)
-    )
 }
 
 /// The bits of `IpTos` that are the DSCP.

@@ -26,6 +26,12 @@ const PLAIN: [(Field, u128); 11] = [
     (Field::IpTtl, 64),
 ];
 
+/// The value that a packet has in this field where nothing asks.
+#[must_use]
+pub fn usual(field: Field) -> u128 {
+    PLAIN.iter().find(|(known, _)| *known == field).map_or(0, |(_, value)| *value)
+}
+
 /// Values that people know, the best first: documentation addresses, else private ones, and common ports.
 const FRIENDLY: [(Field, &[u128]); 6] = [
     (Field::Ipv4Src, &[0xc633_6407, 0xc000_0207, 0xcb00_7107, 0x0a00_0007, 0xac10_0007, 0xc0a8_0007]),
@@ -71,7 +77,7 @@ pub fn packet(vars: &Vars, way: &[Literal], attach: &Attach) -> Packet {
     let ethertype = u16::try_from(ethertype).unwrap_or_default();
     let mut packet = Packet::new(ethertype, &device(vars, &way, attach), &[]);
     let field = |field: Field| {
-        let plain = PLAIN.iter().find(|(known, _)| *known == field).map_or(0, |(_, value)| *value);
+        let plain = usual(field);
         let value = |(alphabet, base): (&Alphabet, u32)| alphabet.value(base, plain, |level| way.get(&level).copied());
         vars.field(field).map_or(plain, value)
     };

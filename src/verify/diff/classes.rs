@@ -15,7 +15,7 @@ use crate::verify::diagram::{FALSE, Full, Leaf, NONE, Node};
 use crate::verify::guard::Guard;
 use crate::verify::matching::headers;
 use crate::verify::policy;
-use crate::verify::possible::seen;
+use crate::verify::possible::{passes, seen};
 use crate::verify::vars::View;
 use crate::verify::words::{PARTS, describe};
 use crate::verify::world::World;
@@ -104,15 +104,14 @@ fn meaning(world: &mut World, side: &Side, attach: &Attach, id: u32) -> Result<N
 
 /// The same, where a pass through one of these zones translates only what has a translation on record.
 fn exact(world: &mut World, mut node: Node, translating: &[u16]) -> Result<Node, Full> {
-    // One zone alone is never passed twice.
-    let times: &[bool] = if world.vars.zones().len() > 1 { &[false, true] } else { &[false] };
-    for (at, zone) in (0u32..).zip(translating) {
-        for again in times {
-            let id = BARE - 2 * at - u32::from(*again);
-            let unchanged = world.change(id, node, &mut |outcome| bare(outcome, *zone, *again))?;
-            let on_record = world.translated(View::Pass { zone: *zone, again: *again })?;
-            node = world.diagram.ite(on_record, node, unchanged)?;
+    for (id, view) in (0u32..).map(|at| BARE - at).zip(passes(world)) {
+        let View::Pass { zone, again } = view else { continue };
+        if !translating.contains(&zone) {
+            continue;
         }
+        let unchanged = world.change(id, node, &mut |outcome| bare(outcome, zone, again))?;
+        let on_record = world.translated(view)?;
+        node = world.diagram.ite(on_record, node, unchanged)?;
     }
     Ok(node)
 }
