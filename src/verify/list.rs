@@ -16,6 +16,7 @@ use super::vars::View;
 use super::world::World;
 use crate::field::value::prefixes;
 use crate::field::{Cond, Field};
+use crate::hash::QuickBuild;
 
 /// A line: what it comes to where its literals (ascending) and its conditions hold.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ const KNOWN_MAX: usize = 1 << 22;
 /// What lists of parts of lines came to. Never iterated.
 #[derive(Default)]
 struct Known {
-    nodes: HashMap<Vec<(usize, usize, Node)>, Node>,
+    nodes: HashMap<Vec<(usize, usize, Node)>, Node, QuickBuild>,
     parts: usize,
 }
 
