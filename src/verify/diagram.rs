@@ -66,21 +66,32 @@ pub struct Diagram {
     table: Vec<u32>,
     cache: Vec<Known>,
     budget: usize,
+    /// Steps that may still be taken.
+    steps: usize,
     /// Variables that are taken as known: what depends on them is not stored.
     assumed: Vec<Literal>,
+    /// The same by level.
+    assumed_at: Vec<Option<bool>>,
 }
 
 impl Diagram {
     /// An empty store of at most so many nodes, of functions under the condition that these variables have these values.
     #[must_use]
     pub fn new(budget: usize, assumed: Vec<Literal>) -> Self {
+        let levels = assumed.iter().map(|(level, _)| *level as usize + 1).max().unwrap_or_default();
+        let mut assumed_at = vec![None; levels];
+        for (level, value) in &assumed {
+            assumed_at[*level as usize] = Some(*value);
+        }
         let mut diagram = Self {
             nodes: Vec::new(),
             open: Vec::new(),
             table: vec![EMPTY; 1 << 10],
             cache: vec![Known { operands: [EMPTY; 3], result: 0 }; CACHE.0],
             budget: budget.max(8),
+            steps: usize::MAX,
             assumed,
+            assumed_at,
         };
         for leaf in 0..3 {
             // Three leaves fit in any budget.
@@ -122,6 +133,7 @@ impl Diagram {
     /// # Errors
     /// [`Full`]
     pub fn node(&mut self, level: u32, low: Node, high: Node) -> Result<Node, Full> {
+        self.steps = self.steps.checked_sub(1).ok_or(Full)?;
         if low == high {
             return Ok(low);
         }
@@ -239,26 +251,6 @@ impl Diagram {
     /// [`Full`]
     pub fn and(&mut self, a: Node, b: Node) -> Result<Node, Full> {
         self.ite(a, b, FALSE)
-    }
-
-    /// A way on which two functions differ, as literals (variables that are not among them may have any value), and what
-    /// each says there. `None` where they are equal.
-    #[must_use]
-    pub fn difference(&self, a: Node, b: Node) -> Option<(Vec<Literal>, Leaf, Leaf)> {
-        let (mut a, mut b) = (a, b);
-        let mut way = self.assumed.clone();
-        while a != b {
-            let level = self.level(a).min(self.level(b));
-            if level == BOTTOM {
-                way.sort_unstable();
-                return Some((way, self.as_leaf(a)?, self.as_leaf(b)?));
-            }
-            let ((a0, a1), (b0, b1)) = (self.cofactors(a, level), self.cofactors(b, level));
-            let value = a0 == b0;
-            way.push((level, value));
-            (a, b) = if value { (a1, b1) } else { (a0, b0) };
-        }
-        None
     }
 
     /// How many nodes ask each variable.

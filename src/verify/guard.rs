@@ -85,6 +85,12 @@ impl Guard {
         Ok(Some(Line { literals: self.literals, conditions, inside: node }))
     }
 
+    /// Its literals in order, and whether there is nothing else to it. `None` where it never holds.
+    #[must_use]
+    pub fn into_literals(mut self) -> Option<(Vec<Literal>, bool)> {
+        self.settle().then_some((self.literals, self.nodes.is_empty()))
+    }
+
     /// As a condition.
     ///
     /// # Errors

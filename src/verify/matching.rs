@@ -16,19 +16,23 @@ impl Rules<'_> {
         let states = self.states(rule, context)?;
         let mut guards = Vec::with_capacity(rule.alts.len());
         for alt in &rule.alts {
-            let is_ip = matches!(alt.link, Link::Ip4 | Link::Ip6 | Link::Ether(eth::P_IP | eth::P_IPV6));
-            if states.is_never() || context.ip.is_some_and(|known| known != is_ip) {
-                continue;
-            }
-            let guard = headers(self.world, alt, states.clone(), context.whole())?;
-            if !guard.is_never() {
-                guards.push(guard);
-            }
+            guards.extend(self.alternative(alt, &states, context)?);
         }
         Ok(guards)
     }
 
-    fn states(&mut self, rule: &Rule, context: &Context) -> Result<Guard, Full> {
+    /// When one alternative of a rule matches in these states; `None` where it never does.
+    pub(super) fn alternative(&mut self, alt: &Alt, states: &Guard, context: &Context) -> Result<Option<Guard>, Full> {
+        let is_ip = matches!(alt.link, Link::Ip4 | Link::Ip6 | Link::Ether(eth::P_IP | eth::P_IPV6));
+        if states.is_never() || context.ip.is_some_and(|known| known != is_ip) {
+            return Ok(None);
+        }
+        let guard = headers(self.world, alt, states.clone(), context.whole())?;
+        Ok(Some(guard).filter(|guard| !guard.is_never()))
+    }
+
+    /// In which states a rule matches, where nothing is said of the header.
+    pub(super) fn states(&mut self, rule: &Rule, context: &Context) -> Result<Guard, Full> {
         let mut guard = Guard::default();
         let Some(view) = self.attach.passes.get(rule.pass).and_then(|zone| context.views.get(zone)).copied() else {
             let every_state = rule.states.and(StateSet::TRACKED) == StateSet::TRACKED;

@@ -5,8 +5,11 @@
 //! are one node of one store ([`diagram`]), so the comparison is that of two numbers; where they differ, a way on which they
 //! do is a packet that shows it.
 
+use std::sync::Arc;
+
 mod alphabet;
 pub mod asserts;
+mod chains;
 mod commit;
 mod ct;
 pub mod diagram;
@@ -17,6 +20,7 @@ mod guard;
 mod list;
 mod matching;
 mod names;
+mod parts;
 mod passes;
 mod pieces;
 mod policy;
@@ -55,11 +59,15 @@ pub struct Budget {
     /// To prove also that the same rule decides, not only that the same happens, so many nodes may be tried: the diagrams are
     /// larger by far where rules overlap.
     pub attribute: usize,
+    /// Blocks of so many chains are proven chain by chain, if that can be.
+    pub chains: usize,
+    /// Steps of all pieces together: each makes a node, or finds that it is there. What bounds the time.
+    pub steps: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { nodes: 1 << 24, pieces: 256, attribute: 1 << 21 }
+        Self { nodes: 1 << 24, pieces: 256, attribute: 1 << 21, chains: 16, steps: 1 << 27 }
     }
 }
 
@@ -79,6 +87,8 @@ pub struct Block {
     pub nodes: usize,
     /// Whether it was proven, too, that the same rule decides.
     pub attributed: bool,
+    /// Parts that it was proven by, chain by chain; 0 where it was proven as a whole.
+    pub parts: usize,
 }
 
 /// Why there is no proof.
@@ -145,15 +155,20 @@ impl Pair<'_> {
     }
 
     fn prove(&self, budget: Budget) -> Result<Block, Failure> {
-        let vars = self.vars();
+        let vars = Arc::new(self.vars());
+        if self.attached.chains.len() >= budget.chains
+            && let Some(block) = self.by_parts(&vars, budget)
+        {
+            return Ok(block);
+        }
         let mut block = Block::default();
         let mut attribute = budget.attribute > 0;
-        let mut pieces = Pieces::new(Vec::new(), budget.pieces);
+        let mut pieces = Pieces::new(Vec::new(), budget);
         while let Some(assumed) = pieces.next() {
             let nodes = if attribute { budget.attribute.min(budget.nodes) } else { budget.nodes };
-            let diagram = Diagram::new(nodes, assumed.clone());
-            let mut world = World::new(vars.clone(), attribute, diagram);
+            let mut world = World::new(vars.clone(), attribute, pieces.diagram(nodes, &assumed));
             let compared = self.compare(&mut world);
+            pieces.took(&world);
             block.nodes = block.nodes.max(world.diagram.size());
             match compared {
                 Ok(None) => {
@@ -172,6 +187,12 @@ impl Pair<'_> {
             }
         }
         Ok(Block { pieces: pieces.done, ..block })
+    }
+
+    fn by_parts(&self, vars: &Arc<Vars>, budget: Budget) -> Option<Block> {
+        let Self { policy, attach, program, attached, .. } = *self;
+        let (vars, nodes, steps) = (vars.clone(), budget.nodes, budget.steps);
+        parts::prove(&mut parts::Case { policy, attach, program, attached, vars, nodes, steps, zone: None })
     }
 
     /// A way on which the two meanings differ.

@@ -11,12 +11,26 @@ pub struct Pieces {
     /// Pieces that are done: who works on them counts.
     pub done: usize,
     most: usize,
+    /// Steps left for all pieces together.
+    steps: usize,
 }
 
 impl Pieces {
-    /// All packets of which this is assumed, in one piece; `most` pieces may become of it.
-    pub fn new(start: Vec<Literal>, most: usize) -> Self {
-        Self { open: vec![start], done: 0, most }
+    /// All packets of which this is assumed, in one piece.
+    pub fn new(start: Vec<Literal>, budget: Budget) -> Self {
+        Self { open: vec![start], done: 0, most: budget.pieces, steps: budget.steps }
+    }
+
+    /// A store for a piece.
+    pub fn diagram(&self, nodes: usize, assumed: &[Literal]) -> Diagram {
+        let mut diagram = Diagram::new(nodes, assumed.to_vec());
+        diagram.allow_steps(self.steps);
+        diagram
+    }
+
+    /// The piece that was worked on last took what is gone of its store's steps.
+    pub fn took(&mut self, world: &World) {
+        self.steps = world.diagram.steps_left();
     }
 
     /// The next piece, to be given back as done, or split, or for another try.
@@ -34,7 +48,7 @@ impl Pieces {
     /// # Errors
     /// How many pieces were done, and how many are left, where they are too many.
     pub fn split(&mut self, world: &World, assumed: &[Literal]) -> Result<(), (usize, usize)> {
-        let level = world.split().filter(|_| self.done + self.open.len() + 2 <= self.most);
+        let level = world.split().filter(|_| self.steps > 0 && self.done + self.open.len() + 2 <= self.most);
         let Some(level) = level else { return Err((self.done, self.open.len() + 1)) };
         for value in [true, false] {
             self.open.push(assumed.iter().copied().chain([(level, value)]).collect());
@@ -53,10 +67,12 @@ pub fn in_pieces(
     budget: Budget,
     work: &mut dyn FnMut(&mut World) -> Result<(), Full>,
 ) -> Result<(), (usize, usize)> {
-    let mut pieces = Pieces::new(start, budget.pieces);
+    let mut pieces = Pieces::new(start, budget);
     while let Some(assumed) = pieces.next() {
-        let mut world = World::new(vars.clone(), false, Diagram::new(budget.nodes, assumed.clone()));
-        match work(&mut world) {
+        let mut world = World::new(vars.clone(), false, pieces.diagram(budget.nodes, &assumed));
+        let done = work(&mut world);
+        pieces.took(&world);
+        match done {
             Ok(()) => pieces.done += 1,
             Err(Full) => pieces.split(&world, &assumed)?,
         }

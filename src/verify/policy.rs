@@ -49,14 +49,20 @@ pub(super) struct Rules<'a> {
 }
 
 /// What an allowing rule does, as far as it depends on the rule.
-type Allowing<'r> = (Verdict, Option<u16>, &'r Actions);
+pub(super) type Allowing<'r> = (Verdict, Option<u16>, &'r Actions);
 
 /// The meaning of one block of a policy.
 ///
 /// # Errors
 /// [`Full`]
 pub fn meaning(world: &mut World, policy: &Policy, attach: &Attach) -> Result<Node, Full> {
-    Rules { world, policy, attach, lists: HashMap::new() }.list(Part::Prefilter, 0, &Context::default())
+    Rules::new(world, policy, attach).list(Part::Prefilter, 0, &Context::default())
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(world: &'a mut World, policy: &'a Policy, attach: &'a Attach) -> Self {
+        Self { world, policy, attach, lists: HashMap::new() }
+    }
 }
 
 impl Rules<'_> {
@@ -133,7 +139,7 @@ impl Rules<'_> {
     }
 
     /// What becomes of a packet that the rule matches; `None` where it goes on.
-    fn decision<'r>(
+    pub(super) fn decision<'r>(
         &mut self,
         rule: &'r Rule,
         context: &Context,
@@ -197,7 +203,8 @@ impl Rules<'_> {
         self.or_implicit(node)
     }
 
-    fn end_of_rules(&mut self, context: &Context) -> Result<Node, Full> {
+    /// What becomes of packets that no rule decides.
+    pub(super) fn end_of_rules(&mut self, context: &Context) -> Result<Node, Full> {
         let attach = self.attach;
         let node = if attach.default_allow {
             let zone = attach.passes.last().copied();
@@ -209,7 +216,7 @@ impl Rules<'_> {
     }
 
     /// ARP, neighbour discovery and MLD are accepted, where no rule has decided.
-    fn or_implicit(&mut self, node: Node) -> Result<Node, Full> {
+    pub(super) fn or_implicit(&mut self, node: Node) -> Result<Node, Full> {
         let ids = self.attach.tags_served().into_iter().map(|id| Cond::exact(Field::VlanId, id.into()));
         let ids: Vec<Cond> = ids.collect();
         let talk = neighbour_talk(self.world)?;

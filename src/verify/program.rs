@@ -3,14 +3,15 @@
 //! A goto never returns, so what a chain means depends only on what has happened to the packet before: its [`Context`].
 //! Each chain is worked out once for each.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
+use super::chains::{controls, is_deep, prios};
 use super::diagram::{Full, Node};
 use super::list::Line;
 use super::vars::View;
 use super::world::{Effect, Meaning, World};
 use crate::abi::{GOTO_MAX, eth};
-use crate::emit::eval::{Fault, Masked, mask_of};
+use crate::emit::eval::Fault;
 use crate::emit::program::{Action, Attached, Chain, Control, Filter, Program, Role, RuleRef};
 use crate::ir::outcome::{Fate, Origin, Outcome};
 use crate::ir::policy::Out;
@@ -32,6 +33,21 @@ pub(super) struct Context {
     pub cleared: bool,
     /// Gotos made; counted only where some way may make too many.
     pub gotos: usize,
+}
+
+impl Context {
+    /// Nothing.
+    pub fn start() -> Self {
+        Self {
+            shown: Some(View::Carried),
+            zone: 0,
+            whole: false,
+            passes: Vec::new(),
+            stale: BTreeSet::new(),
+            cleared: false,
+            gotos: 0,
+        }
+    }
 }
 
 /// A Program on its way into a diagram.
@@ -64,53 +80,21 @@ pub(super) struct At<'f> {
 /// # Errors
 /// [`Full`]
 pub fn meaning(world: &mut World, program: &Program, attached: &Attached) -> Result<Node, Full> {
-    let deep = depth(attached).is_none_or(|depth| depth > GOTO_MAX);
-    let zones = world.vars.zones().len() > 1;
-    let mut kernel = Kernel { world, program, attached, zones, deep, chains: HashMap::new() };
-    let context = Context {
-        shown: Some(View::Carried),
-        zone: 0,
-        whole: false,
-        passes: Vec::new(),
-        stale: BTreeSet::new(),
-        cleared: false,
-        gotos: 0,
-    };
-    kernel.run(&attached.entry, &context)
+    Kernel::new(world, program, attached, is_deep(attached)).run(&attached.entry, &Context::start())
 }
 
-/// Gotos on the longest way; `None` where ways go round in circles or to chains that are not there.
-fn depth(attached: &Attached) -> Option<usize> {
-    fn visit(attached: &Attached, chain: &Chain, known: &mut HashMap<u32, Option<usize>>) -> Option<usize> {
-        if let Some(depth) = known.get(&chain.index) {
-            return *depth;
-        }
-        // Until it is known, a way back here is a circle.
-        known.insert(chain.index, None);
-        let mut deepest = 0;
-        for next in chain.filters.iter().flat_map(gotos) {
-            let next = attached.chain(next)?;
-            deepest = deepest.max(1 + visit(attached, next, known)?);
-        }
-        known.insert(chain.index, Some(deepest));
-        Some(deepest)
+impl<'a> Kernel<'a> {
+    /// `deep`: see [`is_deep`].
+    pub(super) fn new(world: &'a mut World, program: &'a Program, attached: &'a Attached, deep: bool) -> Self {
+        let zones = world.vars.zones().len() > 1;
+        Self { world, program, attached, zones, deep, chains: HashMap::new() }
     }
-    visit(attached, &attached.entry, &mut HashMap::new())
-}
 
-fn controls(filter: &Filter) -> impl Iterator<Item = Control> {
-    filter.actions.iter().map(|action| match action {
-        Action::Gact(control) | Action::Ct(_, control) => *control,
-        Action::Mirred(_) => Control::Pipe,
-        Action::Police(police) => police.conform,
-    })
-}
+    /// Takes as known what a chain comes to.
+    pub(super) fn know(&mut self, index: u32, context: Context, node: Node) {
+        self.chains.insert((index, context), node);
+    }
 
-fn gotos(filter: &Filter) -> impl Iterator<Item = u32> {
-    controls(filter).filter_map(|control| if let Control::Goto(next) = control { Some(next) } else { None })
-}
-
-impl Kernel<'_> {
     /// What becomes of packets that go to this chain.
     pub(super) fn goto(&mut self, index: u32, context: &Context) -> Result<Node, Full> {
         let mut context = context.clone();
@@ -133,28 +117,17 @@ impl Kernel<'_> {
     }
 
     /// Its prios, the last first.
-    fn run(&mut self, chain: &Chain, context: &Context) -> Result<Node, Full> {
-        let mut prios: BTreeMap<u16, Vec<&Filter>> = BTreeMap::new();
-        for filter in &chain.filters {
-            prios.entry(filter.prio).or_default().push(filter);
-        }
+    pub(super) fn run(&mut self, chain: &Chain, context: &Context) -> Result<Node, Full> {
         let mut ends = HashMap::new();
         let mut rest = self.world.meaning(Meaning::Fault(Fault::FellThrough(chain.index)))?;
         // Filters that decide, the last first, not yet joined to the rest.
         let mut batch: Vec<Line> = Vec::new();
-        for filters in prios.into_values().rev() {
+        for filters in prios(chain).into_iter().rev() {
             let goes_on = filters.iter().any(|filter| controls(filter).any(|control| control == Control::Continue));
             if goes_on {
                 rest = self.join(&mut batch, rest)?;
             }
-            // A mask is as old as the first filter that has it; the kernel tries the oldest first.
-            let mut masks: HashMap<Vec<Masked>, usize> = HashMap::new();
-            let mut order: Vec<(usize, &Filter)> = Vec::with_capacity(filters.len());
-            for (at, filter) in filters.into_iter().enumerate() {
-                order.push((*masks.entry(mask_of(filter)).or_insert(at), filter));
-            }
-            order.sort_by_key(|(age, _)| *age);
-            for (_, filter) in order.into_iter().rev() {
+            for filter in filters.into_iter().rev() {
                 let guard = self.guard(filter, context)?;
                 if guard.is_never() {
                     continue;
@@ -168,6 +141,22 @@ impl Kernel<'_> {
             }
         }
         self.join(&mut batch, rest)
+    }
+
+    /// The filters of a chain as lines, in the order in which the kernel tries them; none goes on to a later prio.
+    pub(super) fn lines(&mut self, chain: &Chain, context: &Context) -> Result<Vec<Line>, Full> {
+        let rest = self.world.meaning(Meaning::Fault(Fault::FellThrough(chain.index)))?;
+        let mut ends = HashMap::new();
+        let mut lines = Vec::with_capacity(chain.filters.len());
+        for filter in prios(chain).into_iter().flatten() {
+            let guard = self.guard(filter, context)?;
+            if !guard.is_never() {
+                let end = self.end(filter, chain.index, context, rest, &mut ends)?;
+                lines.extend(guard.line(self.world, end)?);
+            }
+        }
+        lines.push(Line { literals: Vec::new(), conditions: Vec::new(), inside: rest });
+        Ok(lines)
     }
 
     fn join(&mut self, batch: &mut Vec<Line>, rest: Node) -> Result<Node, Full> {

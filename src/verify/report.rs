@@ -18,7 +18,7 @@ declare_lints! {
     /// The proof would take more memory or time than it may.
     pub UNPROVEN: Error = "unproven", "the policy is too large to prove that its filters mean the same",
         "Every policy is compiled with a proof that its filters decide every packet as it says. The proof splits the packets \
-         into pieces where it grows too large, and gives up at a stated number of pieces. Nothing wrong was found in the pieces \
+         into pieces where it grows too large, and gives up at a stated number of pieces, and of steps. Nothing wrong was found in the pieces \
          that were proven. Split the policy into several, use sets instead of many overlapping rules, or give \
          `--accept-unproven`: then this is a warning, and the filters are used without the proof. `--no-proof` does not even try.";
 }
@@ -48,7 +48,7 @@ pub fn check(
         }
         Err(Failure::TooLarge { block, proven, left }) => {
             if let Some(attach) = policy.attaches.get(block) {
-                diags.push(unproven(attach, proven, left, accept));
+                diags.push(unproven(attach, program, (proven, left), accept));
             }
         }
     }
@@ -99,14 +99,16 @@ fn decided(outcome: &Outcome, program: &Program) -> String {
     rule.map(|rule| format!(" (by `{}`)", rule.text)).unwrap_or_default()
 }
 
-fn unproven(attach: &Attach, proven: usize, left: usize, accept: bool) -> Diagnostic {
+fn unproven(attach: &Attach, program: &Program, (proven, left): (usize, usize), accept: bool) -> Diagnostic {
     let name = show::block(&attach.name, &attach.devices, attach.hook);
     let message = format!("{name} is too large to prove that its filters mean the same");
     let mut found = Diagnostic::new(&UNPROVEN, attach.span, message);
     if accept {
         found.level = Level::Warning;
     }
+    let (rules, filters) = (attach.all_rules().count(), program.filters().count());
     found
+        .note(format!("{rules} rules became {filters} filters"))
         .note(format!("its packets were split into pieces: {proven} were proven, {left} are left unproven"))
         .help("split the policy, use sets instead of overlapping rules, or accept it with `--accept-unproven`")
 }

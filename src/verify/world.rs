@@ -1,6 +1,7 @@
 //! What both sides of a proof share: the diagrams, the variables, and the outcomes that stand in the leaves.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::diagram::{Diagram, FALSE, Full, Leaf, Literal, Node, TRUE};
 use super::vars::{Vars, View, states_of};
@@ -43,7 +44,7 @@ pub struct World {
     /// The diagrams.
     pub diagram: Diagram,
     /// The variables.
-    pub vars: Vars,
+    pub vars: Arc<Vars>,
     /// Whether outcomes tell which rule decided.
     pub attribute: bool,
     meanings: Vec<Meaning>,
@@ -55,7 +56,8 @@ pub struct World {
 impl World {
     /// An empty one.
     #[must_use]
-    pub fn new(vars: Vars, attribute: bool, diagram: Diagram) -> Self {
+    pub fn new(vars: impl Into<Arc<Vars>>, attribute: bool, diagram: Diagram) -> Self {
+        let vars = vars.into();
         let (leaves, effects, conds) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { diagram, vars, attribute, meanings: Vec::new(), leaves, effects, conds }
     }

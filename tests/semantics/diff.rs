@@ -13,7 +13,7 @@ use ctpolicy::verify::diff::{Class, Diff, diff};
 use crate::rng::Rng;
 use crate::{mutants, number, packets, policies, refused};
 
-const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22 };
+const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22, chains: usize::MAX, steps: 1 << 26 };
 
 fn compare(old: &Policy, new: &Policy) -> Diff {
     diff(old, new, BUDGET, usize::MAX).unwrap()
@@ -246,10 +246,10 @@ fn what_is_too_large_is_compared_piece_by_piece_or_refused() {
     new.attaches[0].rules.pop();
     let whole = compare(&old, &new);
     let kinds = |found: &Diff| found.classes.iter().map(|class| (class.kind, deciders(class))).collect::<Vec<_>>();
-    let small = Budget { nodes: 5000, pieces: 200, attribute: 0 };
+    let small = Budget { nodes: 5000, pieces: 200, attribute: 0, ..BUDGET };
     let split = diff(&old, &new, small, usize::MAX).unwrap();
     assert_eq!(kinds(&split), kinds(&whole));
-    let tiny = Budget { nodes: 100, pieces: 1, attribute: 0 };
+    let tiny = Budget { nodes: 100, pieces: 1, attribute: 0, ..BUDGET };
     assert_eq!(diff(&old, &new, tiny, 1).unwrap_err().block, 0);
     assert!(diff(&old, &old, tiny, 1).is_err());
 }

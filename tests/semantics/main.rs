@@ -17,6 +17,7 @@ mod files;
 mod form;
 mod mutants;
 mod packets;
+mod parts;
 mod policies;
 mod proof;
 mod rng;

@@ -11,11 +11,16 @@ use crate::rng::Rng;
 use crate::shrink::Case;
 use crate::{compile_at, mutants, number, packets, policies, report, scale};
 
-const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22 };
+/// Each block as a whole.
+const BUDGET: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22, chains: usize::MAX, steps: 1 << 26 };
 
 /// Whether the proof of `program` fails: with a packet that both evaluators agree on, or for its form.
 pub fn refuted(policy: &Policy, program: &Program) -> bool {
-    match prove(policy, program, BUDGET) {
+    // What is refuted as a whole is not proven chain by chain.
+    let by_parts = prove(policy, program, Budget { chains: 0, ..BUDGET });
+    let whole = prove(policy, program, BUDGET);
+    assert!(whole.is_ok() || by_parts.is_err(), "proven by parts: {by_parts:?}");
+    match whole {
         Ok(_) => false,
         Err(Failure::Mismatch(mismatch)) => {
             assert_ne!(
@@ -69,7 +74,9 @@ fn random_policies_are_proven() {
         let policy = policies::policy(&mut Rng::new(seed));
         let scale = scale(seed);
         let Some(program) = compile_at(&policy, scale) else { continue };
-        match prove(&policy, &program, BUDGET) {
+        // Chain by chain where that can be, and as a whole.
+        let by_parts = prove(&policy, &program, Budget { chains: 0, ..BUDGET });
+        match by_parts.and_then(|_| prove(&policy, &program, BUDGET)) {
             Ok(_) => {}
             Err(Failure::Mismatch(mismatch)) => {
                 let case = Case { policy: policy.clone(), block: mismatch.block, packet: mismatch.packet };
@@ -138,7 +145,7 @@ fn a_failed_proof_is_an_error_with_its_packet() {
     let [message, note] = says(|program| program.attaches.clear());
     assert_eq!(message, "the kernel would not hold the filters of this policy as they are meant");
     assert_eq!(note, "it has no filters");
-    let tiny = Budget { nodes: 100, pieces: 1, attribute: 0 };
+    let tiny = Budget { nodes: 100, pieces: 1, attribute: 0, ..BUDGET };
     for (accept, level) in [(false, Level::Error), (true, Level::Warning)] {
         let diags = findings(&program, tiny, accept);
         assert_eq!((diags.list()[0].lint.name, diags.list()[0].level), ("unproven", level));

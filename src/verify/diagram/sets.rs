@@ -36,6 +36,26 @@ impl Diagram {
         Ok(node)
     }
 
+    /// A way on which two functions differ, as literals (variables that are not among them may have any value), and what
+    /// each says there. `None` where they are equal.
+    #[must_use]
+    pub fn difference(&self, a: Node, b: Node) -> Option<(Vec<Literal>, Leaf, Leaf)> {
+        let (mut a, mut b) = (a, b);
+        let mut way = self.assumed.clone();
+        while a != b {
+            let level = self.level(a).min(self.level(b));
+            if level == BOTTOM {
+                way.sort_unstable();
+                return Some((way, self.as_leaf(a)?, self.as_leaf(b)?));
+            }
+            let ((a0, a1), (b0, b1)) = (self.cofactors(a, level), self.cofactors(b, level));
+            let value = a0 == b0;
+            way.push((level, value));
+            (a, b) = if value { (a1, b1) } else { (a0, b0) };
+        }
+        None
+    }
+
     /// The assignments for which the function has one of these values.
     ///
     /// # Errors
@@ -115,6 +135,17 @@ impl Diagram {
             }
         }
         found
+    }
+
+    /// From now on, so many steps are allowed: nodes made, or found to be there. Where results are forgotten, steps take time and make no node.
+    pub fn allow_steps(&mut self, steps: usize) {
+        self.steps = steps;
+    }
+
+    /// How many of them are left.
+    #[must_use]
+    pub fn steps_left(&self) -> usize {
+        self.steps
     }
 
     /// From now on, so many nodes are allowed.

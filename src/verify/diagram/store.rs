@@ -28,7 +28,7 @@ impl Diagram {
     /// The value that a variable is taken to have.
     #[must_use]
     pub fn assumed(&self, level: u32) -> Option<bool> {
-        self.assumed.iter().find(|(known, _)| *known == level).map(|(_, value)| *value)
+        self.assumed_at.get(level as usize).copied().flatten()
     }
 
     pub(super) fn store(&mut self, inner: Inner, open: bool) -> Result<Node, Full> {
