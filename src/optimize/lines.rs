@@ -1,7 +1,5 @@
 //! Lines of a table of which some fields are known already.
 
-use std::collections::BTreeMap;
-
 use super::price::Scale;
 use super::prios::Shape;
 use crate::field::{Cond, Field};
@@ -24,11 +22,6 @@ impl Item {
     /// Another line, of which the same is known.
     pub const fn at(self, line: usize) -> Self {
         Self { line, ..self }
-    }
-
-    /// The fields that are known, as bits by [`Field`].
-    pub const fn known(self) -> u32 {
-        self.known
     }
 
     /// The line where this field is known to fit.
@@ -86,12 +79,9 @@ impl<'a> Lines<'a> {
     pub fn shapes(self, item: Item) -> Vec<(Shape, u64)> {
         let mut list: Vec<(Shape, u64)> = vec![(Shape::new(), 1)];
         for (field, conds) in self.open(item) {
-            let mut masks: BTreeMap<Option<u128>, u64> = BTreeMap::new();
-            for cond in conds {
-                *masks.entry(cond.mask()).or_default() += 1;
-            }
+            let masks = masks(conds);
             let longer = |(shape, count): &(Shape, u64)| {
-                let each = |(mask, n): (&Option<u128>, &u64)| {
+                let each = |(mask, n): &(Option<u128>, u64)| {
                     ([shape.as_slice(), &[(field, *mask)]].concat(), count.saturating_mul(*n))
                 };
                 masks.iter().map(each).collect::<Vec<_>>()
@@ -100,4 +90,22 @@ impl<'a> Lines<'a> {
         }
         list
     }
+}
+
+/// The masks of a set, each with how many of its conditions have it; a range has none.
+pub fn masks(conds: &[Cond]) -> Vec<(Option<u128>, u64)> {
+    summed(conds.iter().map(|cond| (cond.mask(), 1)).collect())
+}
+
+/// Each of them once, in order, with the sum of its counts.
+pub fn summed<T: Ord>(mut counts: Vec<(T, u64)>) -> Vec<(T, u64)> {
+    counts.sort_unstable();
+    counts.dedup_by(|(other, more), (known, count)| {
+        let same = other == known;
+        if same {
+            *count = count.saturating_add(*more);
+        }
+        same
+    });
+    counts
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::classes::{Classes, classes};
-use super::lines::{Item, Lines};
-use super::masks::{self, Kind};
+use super::lines::{Item, Lines, masks, summed};
+use super::masks::{Kind, price};
 use super::price::Price;
 use crate::field::{Cond, Field};
 use crate::hash::QuickBuild;
@@ -16,9 +16,6 @@ const MERGED_MAX: usize = 300;
 
 /// Filters by their masks: numbers of kinds, each with how many filters have it.
 pub type Tally = Vec<(usize, u64)>;
-
-/// A form (lines of one mixture of masks) by its first line, and what is known of it.
-type FormKey = (usize, u32);
 
 /// What sets take on their own, entries and masks: `None` for what cannot be asked so.
 type Alone = HashMap<(Field, usize), Option<(u64, u64)>, QuickBuild>;
@@ -44,7 +41,8 @@ pub struct Sets<'a> {
 struct Kinds {
     names: HashMap<Kind, usize, QuickBuild>,
     list: Vec<Kind>,
-    of: HashMap<FormKey, Rc<Tally>, QuickBuild>,
+    /// The filters of each form (lines of one mixture of masks) that was asked for, by its first item.
+    of: HashMap<Item, Rc<Tally>, QuickBuild>,
 }
 
 impl Kinds {
@@ -83,7 +81,7 @@ impl<'a> Sets<'a> {
                 let next = known.len();
                 *known.entry(conds.as_slice()).or_insert_with(|| {
                     let next_mixture = mixtures.len();
-                    mixture.push(*mixtures.entry(masks_of(conds)).or_insert(next_mixture));
+                    mixture.push(*mixtures.entry(masks(conds)).or_insert(next_mixture));
                     next
                 })
             };
@@ -156,16 +154,15 @@ impl<'a> Sets<'a> {
 
     /// The filters of one item.
     fn masks(&self, item: Item) -> Rc<Tally> {
-        let key = (item.line, item.known());
         let mut kinds = self.kinds.borrow_mut();
-        if let Some(tally) = kinds.of.get(&key) {
+        if let Some(tally) = kinds.of.get(&item) {
             return tally.clone();
         }
         let ether = self.lines.line(item).and_then(|line| line.ether).unwrap_or_default();
         let shapes = self.lines.shapes(item).into_iter();
         let tally: Tally = shapes.map(|(shape, count)| (kinds.name((ether, shape)), count)).collect();
         let tally = Rc::new(tally);
-        kinds.of.insert(key, tally.clone());
+        kinds.of.insert(item, tally.clone());
         tally
     }
 
@@ -188,7 +185,7 @@ impl<'a> Sets<'a> {
             [(_, count)] => (*count, 1),
             _ if list.len() <= MERGED_MAX => {
                 list.sort_unstable();
-                masks::price(list.into_iter(), self.lines.scale)
+                price(list.into_iter(), self.lines.scale)
             }
             _ => (filters(tally), list.len() as u64),
         };
@@ -220,32 +217,4 @@ impl<'a> Sets<'a> {
 #[must_use]
 pub fn filters(tally: &Tally) -> u64 {
     tally.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count))
-}
-
-/// Each kind once, in order.
-#[must_use]
-pub fn summed(mut all: Tally) -> Tally {
-    all.sort_unstable();
-    all.dedup_by(|(kind, more), (known, count)| {
-        let same = kind == known;
-        if same {
-            *count = count.saturating_add(*more);
-        }
-        same
-    });
-    all
-}
-
-/// The masks of a set, each with how many of its conditions have it.
-fn masks_of(conds: &[Cond]) -> Vec<(Option<u128>, u64)> {
-    let mut masks: Vec<(Option<u128>, u64)> = conds.iter().map(|cond| (cond.mask(), 1)).collect();
-    masks.sort_unstable();
-    masks.dedup_by(|(mask, more), (known, count)| {
-        let same = mask == known;
-        if same {
-            *count += *more;
-        }
-        same
-    });
-    masks
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::classes::{Classes, classes};
-use super::super::lines::Item;
+use super::super::lines::{Item, summed};
 use super::super::price::Price;
 use super::super::sets::{self, Group, Tally};
 use super::{Factoring, Split};
@@ -84,7 +84,7 @@ impl Factoring<'_> {
         }
         let mut most = 0;
         for own in classes.members.iter().map(|members| own(members)).filter(|own| undecided(own)) {
-            let class = self.sets.price(&sets::summed(own.iter().flat_map(|group| &group.tally).copied().collect()));
+            let class = self.sets.price(&summed(own.iter().flat_map(|group| &group.tally).copied().collect()));
             price.filters = price.filters.saturating_add(class.filters).saturating_add(free_price.filters);
             price.chains += 1;
             most = most.max(class.visits + free_price.visits);
