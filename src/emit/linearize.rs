@@ -127,7 +127,7 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
 /// An error for the first rule that needs more actions than the kernel runs: it would ignore the last ones, and so the verdict.
 fn too_many_actions(graph: &Graph, policy: &Policy) -> Option<Diagnostic> {
     let tables = graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id));
-    let tails = tables.flat_map(|table| table.lines.iter().map(|line| &line.tail).chain([&table.otherwise]));
+    let tails = tables.flat_map(Table::tails);
     let entries = graph.hooks.iter().flat_map(|hook| hook.entries.iter().map(|(_, tail)| tail));
     let needs = |tail: &Tail| actions(tail, &HashMap::new()).len();
     let tail = tails.chain(entries).find(|tail| needs(tail) > usize::from(ACTIONS_MAX))?;

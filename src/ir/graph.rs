@@ -111,6 +111,14 @@ pub struct Tail {
     pub rule: usize,
 }
 
+impl Tail {
+    /// The table that it goes to.
+    #[must_use]
+    pub const fn goto(&self) -> Option<TableId> {
+        if let End::Goto(id) = self.end { Some(id) } else { None }
+    }
+}
+
 /// A line: if every field satisfies one of its conditions, the tail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
@@ -128,6 +136,18 @@ impl Line {
     pub fn product(&self) -> u64 {
         self.sets.iter().fold(1, |product, (_, conds)| product.saturating_mul(conds.len() as u64))
     }
+
+    /// What it asks of a field; `None` where it asks nothing.
+    #[must_use]
+    pub fn asked(&self, field: Field) -> Option<&[Cond]> {
+        self.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+    }
+
+    /// Whether it matches every packet that meets it, and decides.
+    #[must_use]
+    pub fn always(&self) -> bool {
+        self.ether.is_none() && self.sets.is_empty() && self.tail.end != End::Continue
+    }
 }
 
 /// A table: the first line that matches, else the last tail.
@@ -141,6 +161,13 @@ pub struct Table {
     pub lines: Vec<Line>,
     /// When no line decides.
     pub otherwise: Tail,
+}
+
+impl Table {
+    /// What is done with its packets, the last tail last.
+    pub fn tails(&self) -> impl Iterator<Item = &Tail> {
+        self.lines.iter().map(|line| &line.tail).chain([&self.otherwise])
+    }
 }
 
 /// What a policy block does with a frame first.
@@ -193,15 +220,9 @@ impl Graph {
                 }
             }
         }
-        let mut targets: Vec<NodeIndex> = table
-            .lines
-            .iter()
-            .map(|line| &line.tail)
-            .chain([&table.otherwise])
-            .filter_map(|tail| if let End::Goto(TableId(to)) = tail.end { Some(to) } else { None })
-            // A goto to nowhere has no edge; a proof finds it.
-            .filter(|to| self.tables.contains_node(*to))
-            .collect();
+        // A goto to nowhere has no edge; a proof finds it.
+        let targets = table.tails().filter_map(Tail::goto).map(|id| id.0).filter(|to| self.tables.contains_node(*to));
+        let mut targets: Vec<NodeIndex> = targets.collect();
         targets.sort_unstable();
         targets.dedup();
         self.filters = table.lines.iter().map(Line::product).fold(self.filters, u64::saturating_add);
@@ -219,10 +240,22 @@ impl Graph {
         self.tables.node_weight(id.0)
     }
 
+    /// The table that a tail goes to.
+    #[must_use]
+    pub fn target(&self, tail: &Tail) -> Option<&Table> {
+        self.get(tail.goto()?)
+    }
+
     /// Number of tables.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tables.node_count()
+    }
+
+    /// Filters of all its tables, their last ones not counted.
+    #[must_use]
+    pub const fn held(&self) -> u64 {
+        self.filters
     }
 
     /// Whether its tables hold more filters than it may become: no pass needs to go on.
@@ -240,7 +273,8 @@ impl Graph {
     /// The tables that a hook reaches, every one before those it goes to.
     #[must_use]
     pub fn reachable(&self, hook: &HookGraph) -> Vec<TableId> {
-        let mut wanted: Vec<NodeIndex> = hook.entries.iter().filter_map(|(_, tail)| goto(tail)).collect();
+        let mut wanted: Vec<NodeIndex> =
+            hook.entries.iter().filter_map(|(_, tail)| tail.goto()).map(|id| id.0).collect();
         let mut seen = std::collections::BTreeSet::new();
         while let Some(node) = wanted.pop() {
             if seen.insert(node) {
@@ -264,14 +298,11 @@ impl Graph {
         // Tables under way, with the targets that are still to be seen.
         let mut way: Vec<(TableId, Vec<TableId>)> = Vec::new();
         for (_, tail) in &hook.entries {
-            let mut next = if let End::Goto(to) = tail.end { Some(to) } else { None };
+            let mut next = tail.goto();
             loop {
                 if let Some(id) = next.take().filter(|id| seen.insert(*id)) {
-                    let table = self.get(id);
-                    let lines = table.into_iter().flat_map(|table| table.lines.iter().map(|line| &line.tail));
-                    let tails = lines.chain(table.map(|table| &table.otherwise));
-                    let targets = tails.filter_map(|tail| if let End::Goto(to) = tail.end { Some(to) } else { None });
-                    let mut targets: Vec<TableId> = targets.collect();
+                    let tails = self.get(id).into_iter().flat_map(Table::tails);
+                    let mut targets: Vec<TableId> = tails.filter_map(Tail::goto).collect();
                     targets.reverse();
                     way.push((id, targets));
                 }
@@ -330,11 +361,7 @@ impl Graph {
             let most = below.filter_map(|to| depth.get(&to)).max().copied().unwrap_or(0);
             depth.insert(node, most + 1);
         }
-        let entries = hook.entries.iter().filter_map(|(_, tail)| goto(tail));
-        entries.filter_map(|node| depth.get(&node)).max().copied().unwrap_or(0)
+        let entries = hook.entries.iter().filter_map(|(_, tail)| tail.goto());
+        entries.filter_map(|id| depth.get(&id.0)).max().copied().unwrap_or(0)
     }
-}
-
-fn goto(tail: &Tail) -> Option<NodeIndex> {
-    if let End::Goto(TableId(node)) = tail.end { Some(node) } else { None }
 }

@@ -208,6 +208,20 @@ pub struct Alt {
     pub sets: Vec<(Field, Vec<Cond>)>,
 }
 
+impl Alt {
+    /// What it asks of a field; `None` where it asks nothing.
+    #[must_use]
+    pub fn asked(&self, field: Field) -> Option<&[Cond]> {
+        self.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+    }
+
+    /// Its conditions multiplied out.
+    #[must_use]
+    pub fn product(&self) -> u64 {
+        self.sets.iter().fold(1, |product, (_, conds)| product.saturating_mul(conds.len() as u64))
+    }
+}
+
 /// Link-level class of a frame (behind its VLAN tag, if any).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Link {

@@ -25,12 +25,11 @@ mod cost;
 mod plan;
 mod sorted;
 
-use std::collections::HashMap;
-
 use super::notes::Note;
 use super::price::Scale;
+use super::ways::{Place, Ways};
 use crate::field::{Cond, Field};
-use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
+use crate::ir::graph::{Graph, Line, Table, TableId, Tail};
 use plan::{Plan, plan};
 use sorted::{Asking, Sorted};
 
@@ -51,16 +50,13 @@ pub fn cut(graph: &mut Graph, table: &Table, levels: usize, dispatch: usize, sca
     let before = graph.len();
     let filters = table.lines.iter().map(Line::product).fold(0, u64::saturating_add);
     let most = scale.cutting(filters);
-    let tail = match plan(&table.lines, levels, most, scale) {
+    let id = match plan(&table.lines, levels, most, scale) {
         Plan::Flat => return graph.table(table.clone()),
         plan => {
-            let mut cutting = Cutting { graph, table, dispatch, scale };
-            cutting.follow(plan, table.lines.clone(), &table.otherwise, levels, most)
+            let mut cutting = Cutting { place: Place { graph, table, dispatch }, scale };
+            let way = cutting.follow(plan, table.lines.clone(), &table.otherwise, levels, most);
+            cutting.place.end(way)
         }
-    };
-    let id = match tail.end {
-        End::Goto(id) if tail.steps.is_empty() => id,
-        _ => graph.table(Table { lines: Vec::new(), otherwise: tail, ..table.clone() }),
     };
     let chains = graph.len() - before;
     if chains > 1 {
@@ -71,9 +67,7 @@ pub fn cut(graph: &mut Graph, table: &Table, levels: usize, dispatch: usize, sca
 }
 
 struct Cutting<'a> {
-    graph: &'a mut Graph,
-    table: &'a Table,
-    dispatch: usize,
+    place: Place<'a>,
     scale: Scale,
 }
 
@@ -81,9 +75,8 @@ impl Cutting<'_> {
     /// What is done with a packet that meets these lines, and `rest` after them: over at most so many gotos but the first, in about so
     /// many filters.
     fn build(&mut self, mut lines: Vec<Line>, rest: &Tail, levels: usize, most: u64) -> Tail {
-        let always = |line: &Line| line.ether.is_none() && line.sets.is_empty() && line.tail.end != End::Continue;
         let mut rest = rest.clone();
-        if let Some(at) = lines.iter().position(always) {
+        if let Some(at) = lines.iter().position(Line::always) {
             rest = lines.drain(at..).next().map_or(rest, |line| line.tail);
         }
         if lines.is_empty() {
@@ -95,7 +88,7 @@ impl Cutting<'_> {
 
     fn follow(&mut self, plan: Plan, mut lines: Vec<Line>, rest: &Tail, levels: usize, most: u64) -> Tail {
         match plan {
-            Plan::Flat => self.put(lines, rest.clone()),
+            Plan::Flat => self.place.tail(lines, rest.clone()),
             Plan::Cut(cut) => self.cut(&lines, &cut, rest, levels, most),
             Plan::Two(at, first) => {
                 let last = lines.split_off(at);
@@ -115,40 +108,15 @@ impl Cutting<'_> {
         let beyond = sorted.rest.iter().filter_map(|asking| Some(outside(lines.get(asking.row)?, cut.field, *asking)));
         let beyond: Vec<Line> = beyond.collect();
         let otherwise = self.build(beyond, rest, levels.saturating_sub(1), share(sorted.rest_filters));
-        let mut ways: Vec<Line> = Vec::new();
-        let mut place: HashMap<Tail, usize> = HashMap::new();
+        let mut ways = Ways::by(cut.field, &cut.guard);
         for ((value, rows), own) in sorted.values.iter().zip(&sorted.filters) {
             let rows = sorted.with_free(rows);
             let here = rows.iter().filter_map(|row| lines.get(*row)).filter_map(|line| within(line, cut, *value));
             let tail = self.build(here.collect(), rest, levels.saturating_sub(1), share(*own));
-            let at = *place.entry(tail).or_insert_with_key(|tail| {
-                let mut sets = vec![(cut.field, Vec::new())];
-                if !cut.guard.is_empty() {
-                    sets.insert(0, (Field::IpProto, cut.guard.clone()));
-                }
-                ways.push(Line { ether: None, sets, tail: tail.clone() });
-                ways.len() - 1
-            });
-            if let Some((_, conds)) = ways.get_mut(at).and_then(|way| way.sets.last_mut()) {
-                conds.push(Cond::Bits { value: *value, mask: cut.mask });
-            }
+            ways.add(tail.clone(), Cond::Bits { value: *value, mask: cut.mask }, &tail);
         }
-        if ways.iter().all(|way| way.tail == otherwise) {
-            return otherwise;
-        }
-        self.put(ways, otherwise)
+        ways.tail(&mut self.place, otherwise)
     }
-
-    fn put(&mut self, lines: Vec<Line>, otherwise: Tail) -> Tail {
-        let Table { frame, title, .. } = self.table;
-        let id = self.graph.table(Table { frame: *frame, title: title.clone(), lines, otherwise });
-        Tail { steps: Vec::new(), end: End::Goto(id), rule: self.dispatch }
-    }
-}
-
-/// What the line asks of the field.
-fn asked(line: &Line, field: Field) -> Option<&[Cond]> {
-    line.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
 }
 
 /// The line where the field has this value under the mask; `None` where it cannot match there.
@@ -191,6 +159,7 @@ fn outside(line: &Line, field: Field, asking: Asking) -> Line {
 mod tests {
     use super::*;
     use crate::field::value::ones;
+    use crate::ir::graph::End;
 
     fn line(sets: Vec<(Field, Vec<Cond>)>) -> Line {
         Line { ether: None, sets, tail: Tail { steps: Vec::new(), end: End::Pass, rule: 0 } }

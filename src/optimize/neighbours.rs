@@ -72,8 +72,7 @@ pub fn is_implicit(graph: &Graph, line: &Line) -> bool {
 /// The table of states that this tail goes to behind a pass through conntrack, and nothing else.
 fn state_table<'g>(graph: &'g Graph, tail: &Tail) -> Option<&'g Table> {
     let tracks = |step: &Step| matches!(step, Step::Ct(Ct::Track { .. }));
-    let End::Goto(id) = tail.end else { return None };
-    let table = graph.get(id).filter(|_| !tail.steps.is_empty() && tail.steps.iter().all(tracks))?;
+    let table = graph.target(tail).filter(|_| !tail.steps.is_empty() && tail.steps.iter().all(tracks))?;
     table.lines.iter().any(is_invalid).then_some(table)
 }
 

@@ -78,7 +78,7 @@ pub fn together(policy: &Policy, max: u64) -> Option<Diagnostic> {
     let found = Diagnostic::new(&TOO_MANY_FILTERS, most.info.span, message)
         .here(format!("this rule combines {} values", factors(most)))
         .help("write prefixes that cover more, use sets that do not overlap, or allow more with `--max-filters`");
-    let combines = |rule: &&Rule| rule.alts.iter().any(|alt| product(alt) > 1);
+    let combines = |rule: &&Rule| rule.alts.iter().any(|alt| alt.product() > 1);
     let others = rules.filter(combines).count().saturating_sub(1);
     Some(match others {
         0 => found,
@@ -91,16 +91,12 @@ pub fn together(policy: &Policy, max: u64) -> Option<Diagnostic> {
 
 /// Filters of a rule whose sets are multiplied out.
 fn combinations(rule: &Rule) -> u64 {
-    rule.alts.iter().map(product).fold(0, u64::saturating_add)
-}
-
-fn product(alt: &Alt) -> u64 {
-    alt.sets.iter().fold(1, |all, (_, conds)| all.saturating_mul(conds.len() as u64))
+    rule.alts.iter().map(Alt::product).fold(0, u64::saturating_add)
 }
 
 /// The sizes of the sets of a rule's largest alternative: `20 x 20 x 5`.
 fn factors(rule: &Rule) -> String {
-    let Some(largest) = rule.alts.iter().max_by_key(|alt| product(alt)).filter(|alt| product(alt) > 1) else {
+    let Some(largest) = rule.alts.iter().max_by_key(|alt| alt.product()).filter(|alt| alt.product() > 1) else {
         return "1".to_owned();
     };
     let sizes = largest.sets.iter().map(|(_, conds)| conds.len()).filter(|count| *count > 1);

@@ -48,8 +48,7 @@ impl Lowering<'_> {
             } else {
                 self.rule_lines(live, at, facts, pending)
             };
-            let decides = |line: &Line| line.sets.is_empty() && line.ether.is_none() && line.tail.end != End::Continue;
-            if let Some(decided) = new.iter().position(decides) {
+            if let Some(decided) = new.iter().position(Line::always) {
                 // Lines of one rule before the one that always matches are its special cases; those after it are void.
                 let otherwise = new.swap_remove(decided).tail;
                 new.truncate(decided);

@@ -1,11 +1,12 @@
 //! What is done with a list of lines: it stays, it is cut by a field, or in two.
 
+use super::Cut;
 use super::cost::{Cost, Weights};
 use super::sorted::Sorted;
-use super::{Cut, asked};
 use crate::field::{Cond, Field};
 use crate::ir::graph::Line;
 use crate::optimize::price::Scale;
+use crate::optimize::ways::guard;
 
 /// Fields that lists are cut by, with the numbers of leading bits that are tried. All others are asked in few ways.
 const FIELDS: [(Field, &[u8]); 7] = [
@@ -45,7 +46,7 @@ pub(super) fn plan(lines: &[Line], levels: usize, most: u64, scale: Scale) -> Pl
     if flat.packet() < scale.small {
         return Plan::Flat;
     }
-    let asked = |field: &Field| lines.iter().any(|line| asked(line, *field).is_some());
+    let asked = |field: &Field| lines.iter().any(|line| line.asked(*field).is_some());
     let fields: Vec<Field> = FIELDS.iter().map(|(field, _)| *field).filter(asked).collect();
     weights.know(lines, &fields);
     let list = List { lines, fields, weights, scale };
@@ -135,25 +136,13 @@ fn parting(lines: &[Line], field: Field) -> Option<usize> {
 fn asks_much(line: &Line, field: Field) -> bool {
     let bits = u32::from(field.row().bits);
     let much = |cond: &Cond| cond.mask().is_some_and(|mask| mask.count_ones() >= bits / 4);
-    asked(line, field).is_some_and(|conds| conds.iter().all(much))
-}
-
-/// The protocol that flower wants beside a port; empty where none is needed, `None` where the lines do not agree on one.
-fn guard(lines: &[Line], field: Field) -> Option<Vec<Cond>> {
-    let mut found: Vec<Cond> = Vec::new();
-    for line in lines.iter().filter(|line| field.is_layer4() && asked(line, field).is_some()) {
-        let conds = asked(line, Field::IpProto)?;
-        if conds.len() != 1 || (!found.is_empty() && found != *conds) {
-            return None;
-        }
-        found = conds.to_vec();
-    }
-    Some(found)
+    line.asked(field).is_some_and(|conds| conds.iter().all(much))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
     use crate::field::value::ones;
     use crate::ir::graph::{End, Tail};
 

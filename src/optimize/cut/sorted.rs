@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::asked;
 use crate::field::value::{Intervals, is_port_prefix, ones};
 use crate::field::{Cond, Field};
 use crate::ir::graph::Line;
@@ -45,7 +44,7 @@ impl Sorted {
         only: Option<u128>,
         most: u64,
     ) -> Option<Self> {
-        let known = || lines.iter().filter_map(|line| asked(line, field)).flatten().filter_map(|cond| cond.known(mask));
+        let known = || lines.iter().filter_map(|line| line.asked(field)).flatten().filter_map(|cond| cond.known(mask));
         let mut values: Vec<u128> = known().filter(|value| only.is_none_or(|only| only == *value)).collect();
         values.sort_unstable();
         values.dedup();
@@ -57,7 +56,7 @@ impl Sorted {
             Self { values: values.into_iter().map(|value| (value, Vec::new())).collect(), ..Self::default() };
         let mut rows = 0u64;
         for (row, line) in (from..).zip(lines) {
-            let Some(conds) = asked(line, field) else {
+            let Some(conds) = line.asked(field) else {
                 sorted.free.push(row);
                 sorted.rest.push(Asking { row, conds: 0, known: false });
                 continue;
@@ -105,7 +104,7 @@ impl Sorted {
         let values = self.values.iter().map(|(value, _)| (*value, value | host)).collect();
         let elsewhere = Intervals::new(values).complement(16);
         for asking in self.rest.iter_mut().filter(|asking| asking.conds > 0) {
-            let own = asking.row.checked_sub(from).and_then(|at| lines.get(at)).and_then(|line| asked(line, field));
+            let own = asking.row.checked_sub(from).and_then(|at| lines.get(at)).and_then(|line| line.asked(field));
             asking.known = own.and_then(ports_of).is_some_and(|own| elsewhere.minus(&own, 16).is_empty());
         }
     }

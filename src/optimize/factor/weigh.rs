@@ -6,6 +6,7 @@ use super::super::classes::{Classes, classes};
 use super::super::lines::{Item, summed};
 use super::super::price::Price;
 use super::super::sets::{self, Group, Tally};
+use super::super::ways::guard;
 use super::{Factoring, Split};
 use crate::field::{Cond, Field};
 
@@ -32,7 +33,8 @@ impl Factoring<'_> {
         if matches!(field, Field::CtState | Field::CtZone) {
             return None;
         }
-        let guard = self.guard(items, field)?;
+        let asking = items.iter().filter(|item| self.asks(**item, field)).filter_map(|item| self.lines.line(*item));
+        let guard = guard(asking, field)?;
         let groups = self.sets.groups(items, field);
         let conds: Vec<&[Cond]> = groups.iter().map(|group| group.conds).collect();
         let classes = classes(field, &conds)?;
@@ -91,20 +93,6 @@ impl Factoring<'_> {
         }
         price.visits += most;
         (price.weight(self.lines.scale) < below).then_some(price)
-    }
-
-    /// The protocol that flower wants beside a port or ICMP field; empty where none is needed, `None` where the lines do
-    /// not agree on one.
-    fn guard(&self, items: &[Item], field: Field) -> Option<Vec<Cond>> {
-        let mut found: Vec<Cond> = Vec::new();
-        for item in items.iter().filter(|item| field.is_layer4() && self.asks(**item, field)) {
-            let (_, conds) = self.lines.line(*item)?.sets.iter().find(|(known, _)| *known == Field::IpProto)?;
-            if conds.len() != 1 || (!found.is_empty() && found != *conds) {
-                return None;
-            }
-            found.clone_from(conds);
-        }
-        Some(found)
     }
 
     /// The first run of lines that explode (from, to), with the price of factoring it apart from what stands around it.
