@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use super::masks::Kind;
 use super::price::Scale;
 use super::prios::{Placed, Shape, shape_of};
+use crate::emit::linearize::product;
 use crate::field::value::ones;
 use crate::field::{Cond, Field, Key};
 
@@ -81,16 +82,8 @@ pub fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
     for (protocol, filter) in filters {
         match ranged.get(&(protocol, shape_of(&filter.keys))) {
             Some(Ranged { sizes, .. }) => {
-                let mut all: Vec<Vec<Key>> = vec![Vec::new()];
-                for key in &filter.keys {
-                    let conds = conds_of(key, sizes);
-                    let longer = |keys: Vec<Key>| {
-                        let with = |cond: &Cond| [keys.as_slice(), &[Key { field: key.field, cond: *cond }]].concat();
-                        conds.iter().map(with).collect::<Vec<_>>()
-                    };
-                    all = all.into_iter().flat_map(longer).collect();
-                }
-                out.extend(all.into_iter().map(|keys| (protocol, Placed { keys, ..filter })));
+                let sets: Vec<_> = filter.keys.iter().map(|key| (key.field, conds_of(key, sizes))).collect();
+                product(&sets, &mut |keys| out.push((protocol, Placed { keys: keys.to_vec(), ..filter })));
             }
             None => out.push((protocol, filter)),
         }

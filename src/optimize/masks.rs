@@ -23,6 +23,7 @@ use super::price::Scale;
 use super::prios::{Placed, Shape, shape_of};
 use crate::abi::eth;
 use crate::emit::cost::model;
+use crate::emit::linearize::product;
 use crate::field::value::values_within;
 use crate::field::{Cond, Field, Key};
 
@@ -252,8 +253,7 @@ fn further(a: &Group<'_>, b: &Group<'_>) -> Option<u64> {
 
 /// Calls `each` with the keys of the filter under the finer mask, for every value of the bits that it did not ask.
 fn finer(filter: &Placed, target: &Shape, each: &mut impl FnMut(Vec<Key>)) {
-    let mut all: Vec<Vec<Key>> = vec![Vec::with_capacity(target.len())];
-    for (field, mask) in target {
+    let conds = |(field, mask): &(Field, Bits)| {
         let own = filter.keys.iter().find(|key| key.field == *field).map(|key| key.cond);
         let conds: Vec<Cond> = match (mask, own.unwrap_or(Cond::Bits { value: 0, mask: 0 })) {
             (Some(mask), Cond::Bits { value, mask: own }) => {
@@ -261,11 +261,7 @@ fn finer(filter: &Placed, target: &Shape, each: &mut impl FnMut(Vec<Key>)) {
             }
             (_, cond) => vec![cond],
         };
-        let longer = |keys: Vec<Key>| {
-            let with = |cond: &Cond| [keys.as_slice(), &[Key { field: *field, cond: *cond }]].concat();
-            conds.iter().map(with).collect::<Vec<_>>()
-        };
-        all = all.into_iter().flat_map(longer).collect();
-    }
-    all.into_iter().for_each(each);
+        (*field, conds)
+    };
+    product(&target.iter().map(conds).collect::<Vec<_>>(), &mut |keys| each(keys.to_vec()));
 }
