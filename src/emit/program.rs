@@ -301,6 +301,19 @@ pub const fn police_index(generation: u16, budget: u32) -> u32 {
 /// Most budgets that one Program may have.
 pub const BUDGETS_MAX: u32 = 1 << 19;
 
+impl Action {
+    /// Where a packet goes on behind it. A redirect takes the packet away, which accepts it as far as classification goes.
+    #[must_use]
+    pub const fn control(&self) -> Control {
+        match self {
+            Self::Gact(control) | Self::Ct(_, control) => *control,
+            Self::Mirred(Mirred { redirect: true, .. }) => Control::Pass,
+            Self::Mirred(_) => Control::Pipe,
+            Self::Police(police) => police.conform,
+        }
+    }
+}
+
 impl Attached {
     /// All chains, the entry chain first.
     pub fn all_chains(&self) -> impl Iterator<Item = &Chain> {

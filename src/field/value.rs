@@ -1,5 +1,7 @@
 //! Values of match fields: bits under a mask, and ranges; their algebra.
 
+use std::fmt;
+
 use super::Field;
 
 /// All `bits` low bits set.
@@ -25,6 +27,21 @@ pub fn values_within(mask: u128) -> impl Iterator<Item = u128> {
         next = (after != 0).then_some(after);
         Some(value)
     })
+}
+
+/// A hardware address: `02:00:00:00:00:01`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mac(pub u128);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut colon = "";
+        for byte in self.0.to_be_bytes().iter().skip(10) {
+            write!(f, "{colon}{byte:02x}")?;
+            colon = ":";
+        }
+        Ok(())
+    }
 }
 
 /// What one key asks of its field.

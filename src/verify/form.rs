@@ -182,12 +182,7 @@ fn actions(filter: &Filter, chains: &BTreeSet<u32>, say: &mut impl FnMut(String)
         say(format!("a filter has {} actions, the kernel runs 1 to {ACTIONS_MAX}", filter.actions.len()));
     }
     for (at, action) in filter.actions.iter().enumerate() {
-        let control = match action {
-            Action::Gact(control) | Action::Ct(_, control) => *control,
-            Action::Mirred(mirred) if mirred.redirect => Control::Pass,
-            Action::Mirred(_) => Control::Pipe,
-            Action::Police(police) => police.conform,
-        };
+        let control = action.control();
         if (control == Control::Pipe) == (at + 1 == filter.actions.len()) {
             say(format!(
                 "action {} of a filter must {}decide",

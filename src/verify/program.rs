@@ -99,11 +99,7 @@ fn depth(attached: &Attached) -> Option<usize> {
 }
 
 fn controls(filter: &Filter) -> impl Iterator<Item = Control> {
-    filter.actions.iter().map(|action| match action {
-        Action::Gact(control) | Action::Ct(_, control) => *control,
-        Action::Mirred(_) => Control::Pipe,
-        Action::Police(police) => police.conform,
-    })
+    filter.actions.iter().map(Action::control)
 }
 
 fn gotos(filter: &Filter) -> impl Iterator<Item = u32> {

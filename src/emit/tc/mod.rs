@@ -11,6 +11,7 @@ use std::fmt::{self, Write};
 
 use crate::emit::program::{Action, Attached, Chain, Ct, Filter, Placement, Program, RuleRef, chain_number};
 use crate::ir::policy::Hook;
+use crate::source::braced;
 use filter::FilterLine;
 
 pub use filter::rule_title;
@@ -180,16 +181,7 @@ pub fn attach_title(attached: &Attached) -> String {
 #[must_use]
 pub fn place_title(policy: &str, devices: &[String], hook: Hook) -> String {
     let what = if policy.is_empty() { "rules".to_owned() } else { format!("policy {policy}") };
-    format!("{what} on {} {}", device_words(devices), hook.word())
-}
-
-/// Devices as a header writes them: `eth0`, `{ eth1, eth2 }`.
-#[must_use]
-pub fn device_words(devices: &[String]) -> String {
-    match devices {
-        [one] => one.clone(),
-        many => format!("{{ {} }}", many.join(", ")),
-    }
+    format!("{what} on {} {}", braced(devices), hook.word())
 }
 
 fn comment(f: &mut fmt::Formatter<'_>, rule: &RuleRef) -> fmt::Result {

@@ -7,7 +7,8 @@ use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::abi::{ct_state, eth, ip_flags, ipproto};
-use crate::field::{Cond, Field, Key, Kind, Row, value};
+use crate::field::value::{self, Mac};
+use crate::field::{Cond, Field, Key, Kind, Row};
 
 /// Words of `ct_state`, in the order of printing.
 const CT_STATES: [(u16, &str); 6] = [
@@ -149,20 +150,6 @@ fn device_name(value: u128) -> String {
     let bytes = value.to_be_bytes();
     let name: Vec<u8> = bytes.into_iter().take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&name).into_owned()
-}
-
-/// Six bytes, coloned.
-struct Mac(u128);
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut colon = "";
-        for byte in self.0.to_be_bytes().iter().skip(10) {
-            write!(f, "{colon}{byte:02x}")?;
-            colon = ":";
-        }
-        Ok(())
-    }
 }
 
 /// A conntrack label: 32 hex digits, the lowest byte first (a shorter string would be padded on the right).
