@@ -1,6 +1,6 @@
 //! A first-match list of rules, under what is known, as lines of a table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::field::{Cond, Field};
 use crate::ir::graph::{End, Line, Table, Tail};
@@ -27,7 +27,7 @@ impl Lowering<'_> {
         };
         let mut live = facts.applicable(rules);
         live.retain(|live| live.index >= start);
-        let devices = unanswered_devices(&live, facts);
+        let devices = self.unanswered_devices(&live, facts);
         if !devices.is_empty() {
             return self.by_device(&devices, facts, &mut |lowering, facts| lowering.list(part, facts, start, pending));
         }
@@ -98,26 +98,40 @@ impl Lowering<'_> {
         lines
     }
 
-    /// `not in DEV`: flower cannot say it, so branch on the devices; a packet has arrived by at most one of them.
+    /// `in not DEV`: flower cannot say it, so branch on the devices, those together that the same rules name; a packet has
+    /// arrived by at most one of them.
     pub(super) fn by_device(
         &mut self,
-        devices: &[String],
+        devices: &[Vec<Cond>],
         facts: &Facts,
         way: &mut dyn FnMut(&mut Self, &Facts) -> Tail,
     ) -> Tail {
         let answers = |yes: Option<usize>| {
-            let conds = devices.iter().map(|device| device_cond(device)).enumerate();
+            let conds = devices.iter().enumerate().flat_map(|(at, conds)| conds.iter().map(move |cond| (at, *cond)));
             conds.map(move |(at, cond)| Answer { pass: 0, field: Field::InDev, cond, holds: Some(at) == yes })
         };
         let otherwise = way(self, &facts.with(answers(None)));
         let mut lines = Vec::new();
-        for (at, device) in devices.iter().enumerate() {
+        for (at, conds) in devices.iter().enumerate() {
             let tail = way(self, &facts.with(answers(Some(at))));
             if tail != otherwise {
-                lines.push(Line { ether: None, sets: vec![(Field::InDev, vec![device_cond(device)])], tail });
+                lines.push(Line { ether: None, sets: vec![(Field::InDev, conds.clone())], tail });
             }
         }
         self.table_or_tail(facts.frame, "arrival device", lines, otherwise)
+    }
+
+    /// Devices of `in not` matches of these rules that are not yet branched on, those together that the same alternatives name.
+    pub(super) fn unanswered_devices(&self, live: &[Live<'_>], facts: &Facts) -> Vec<Vec<Cond>> {
+        let named: BTreeSet<&String> = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in).collect();
+        let open = named.into_iter().filter(|device| !facts.knows_device(device_cond(device)));
+        let all = || self.attach.all_rules().flat_map(|rule| &rule.alts).enumerate();
+        let mut groups: BTreeMap<Vec<usize>, Vec<Cond>> = BTreeMap::new();
+        for device in open {
+            let alts = all().filter(|(_, alt)| alt.not_in.contains(device)).map(|(at, _)| at).collect();
+            groups.entry(alts).or_default().push(device_cond(device));
+        }
+        groups.into_values().collect()
     }
 
     /// A table of its own, so that what it does is counted for the rule it comes from.
@@ -180,14 +194,6 @@ fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
     })
 }
 
-/// Devices of `not in` matches that are not yet branched on, sorted.
-pub(super) fn unanswered_devices(live: &[Live<'_>], facts: &Facts) -> Vec<String> {
-    let devices = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in);
-    let open = devices.filter(|device| facts.answer(0, Field::InDev, device_cond(device)).is_none());
-    let sorted: BTreeSet<&String> = open.collect();
-    sorted.into_iter().cloned().collect()
-}
-
 fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
     let rule: &'r Rule = live.rule;
     live.alts.clone().into_iter().filter_map(move |at| rule.alts.get(at))
@@ -198,6 +204,10 @@ pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)
     alts(live)
         .filter_map(|alt| {
             let mut sets = alt.sets.clone();
+            if let Some(at) = sets.iter().position(|(field, _)| *field == Field::InDev) {
+                let (_, conds) = sets.remove(at);
+                sets.extend(facts.arrival(&conds).map(|left| (Field::InDev, left)));
+            }
             let mut ether = None;
             if let Link::Ether(kind) = alt.link {
                 if facts.frame.is_tagged() {

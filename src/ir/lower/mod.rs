@@ -142,7 +142,7 @@ impl<'a> Lowering<'a> {
         vec![(Frame::Ip4, ip4), (Frame::Ip6, ip6), (Frame::Tagged, tagged), (Frame::Other, other)]
     }
 
-    /// 802.1Q frames: IPv4, IPv6 and the rest apart.
+    /// 802.1Q frames: IPv4, IPv6 and the rest apart, where they do not all meet the same.
     fn tagged(&mut self) -> Tail {
         let mut lines = Vec::new();
         for (frame, ether) in [(Frame::TaggedIp4, eth::P_IP), (Frame::TaggedIp6, eth::P_IPV6)] {
@@ -150,7 +150,8 @@ impl<'a> Lowering<'a> {
             lines.push(Line { ether: None, sets, tail: self.frame(frame) });
         }
         let otherwise = self.frame(Frame::TaggedOther);
-        self.goto(Table { frame: Frame::Tagged, title: self.title(Frame::Tagged, "by ethertype"), lines, otherwise })
+        lines.retain(|line| line.tail != otherwise);
+        self.table_or_tail(Frame::Tagged, "by ethertype", lines, otherwise)
     }
 
     /// Everything that happens to frames of one class.
@@ -201,7 +202,7 @@ impl<'a> Lowering<'a> {
         Tail { steps: Vec::new(), end: End::Goto(self.graph.table(table)), rule: self.dispatch_rule }
     }
 
-    /// A goto to a table of these lines; just its last tail where there are none, or where they all do the same.
+    /// A goto to a table of these lines; just its last tail where there are none.
     fn table_or_tail(&mut self, frame: Frame, what: &str, lines: Vec<Line>, otherwise: Tail) -> Tail {
         if lines.is_empty() {
             return otherwise;

@@ -44,9 +44,10 @@ impl Factoring<'_> {
             return None;
         }
         let free_items: Vec<Item> = free.iter().filter_map(|at| items.get(*at)).copied().collect();
+        // A line that asks nothing of the field, before that one, stands in the class too.
         let decides = |group: &Group<'_>| {
-            let first = group.places.first().and_then(|at| items.get(*at));
-            free.is_empty() && first.is_some_and(|first| self.lines.always(first.knowing(field)))
+            let first = group.places.first().filter(|at| free.first().is_none_or(|free| *at < free));
+            first.and_then(|at| items.get(*at)).is_some_and(|first| self.lines.always(first.knowing(field)))
         };
         let price = self.classes_price(&classes, &groups, &self.sets.tally(&free_items), &decides, below)?;
         let places = groups.into_iter().map(|group| group.places).collect();
