@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Line, Table, Tail};
-use crate::ir::policy::{Alt, Link, Rule, Verdict};
+use crate::ir::policy::{Link, Rule, Verdict};
 
 use super::actions::{Pending, Related};
 use super::facts::{Answer, Facts, both, device_cond};
 use super::{Live, Lowering, Part};
 
-type Sets = Vec<(Field, Vec<Cond>)>;
+type Sets = Vec<(Field, Conds)>;
 
 impl Lowering<'_> {
     /// The policy's rules after all passes.
@@ -114,7 +114,7 @@ impl Lowering<'_> {
         for (at, device) in devices.iter().enumerate() {
             let tail = way(self, &facts.with(answers(Some(at))));
             if tail != otherwise {
-                lines.push(Line { ether: None, sets: vec![(Field::InDev, vec![device_cond(device)])], tail });
+                lines.push(Line { ether: None, sets: vec![(Field::InDev, device_cond(device).into())], tail });
             }
         }
         self.table_or_tail(facts.frame, "arrival device", lines, otherwise)
@@ -182,26 +182,22 @@ fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
 
 /// Devices of `not in` matches that are not yet branched on, sorted.
 pub(super) fn unanswered_devices(live: &[Live<'_>], facts: &Facts) -> Vec<String> {
-    let devices = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in);
+    let devices = live.iter().flat_map(|live| facts.alts(live.rule)).flat_map(|alt| &alt.not_in);
     let open = devices.filter(|device| facts.answer(0, Field::InDev, device_cond(device)).is_none());
     let sorted: BTreeSet<&String> = open.collect();
     sorted.into_iter().cloned().collect()
 }
 
-fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
-    let rule: &'r Rule = live.rule;
-    live.alts.clone().into_iter().filter_map(move |at| rule.alts.get(at))
-}
-
 /// Ethertype and conditions of each alternative, with those on what conntrack shows.
 pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
-    alts(live)
+    facts
+        .alts(live.rule)
         .filter_map(|alt| {
             let mut sets = alt.sets.clone();
             let mut ether = None;
             if let Link::Ether(kind) = alt.link {
                 if facts.frame.is_tagged() {
-                    sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(kind))]));
+                    sets.push((Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(kind)).into()));
                 } else {
                     ether = Some(kind);
                 }
@@ -210,8 +206,8 @@ pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)
                 let ids = ids.iter().map(|id| Cond::exact(Field::VlanId, u128::from(*id))).collect();
                 sets.push((Field::VlanId, ids));
             }
-            sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds)));
-            sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds)));
+            sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds.into())));
+            sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds.into())));
             sets.sort_by_key(|(field, _)| *field);
             let before_conntrack = facts.shown.is_none();
             let sets =
@@ -232,7 +228,7 @@ fn fits_fragments(sets: &Sets) -> bool {
 /// `fragment none`
 fn no_fragment() -> Sets {
     let fragment = u128::from(crate::abi::ip_flags::IS_FRAGMENT);
-    vec![(Field::IpFlags, vec![Cond::Bits { value: 0, mask: fragment }])]
+    vec![(Field::IpFlags, Cond::Bits { value: 0, mask: fragment }.into())]
 }
 
 /// The product with further conditions, `None` where nothing is left.
@@ -246,7 +242,7 @@ fn narrowed(sets: &Sets, more: &Sets) -> Option<Sets> {
                 if both.is_empty() {
                     return None;
                 }
-                *known = both;
+                *known = both.into();
             }
         }
     }
