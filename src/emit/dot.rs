@@ -146,7 +146,7 @@ mod tests {
             handle: 1,
             protocol: 3,
             keys: Vec::new(),
-            actions: vec![Action::Gact(control)],
+            actions: vec![Action::Gact(control)].into(),
             rule: 0,
         };
         let chain = |index, controls: &[Control]| Chain {

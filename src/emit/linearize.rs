@@ -1,13 +1,16 @@
 //! Graph -> Program: chains numbered, products multiplied out, prios and handles allotted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::abi::{ACTIONS_MAX, eth};
 use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::field::{Cond, Field, Key};
-use crate::hash::fnv;
+use crate::field::{Cond, Conds, Field, Key};
+use crate::hash::{QuickBuild, fnv};
 use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
 use crate::ir::policy::{Attach, Policy};
 use crate::optimize::notes::{Count, Notes, Tally};
@@ -174,7 +177,7 @@ fn attached(
         .iter()
         .filter_map(|(frame, prio, protocol)| {
             let (_, tail) = hook.entries.iter().find(|(known, _)| known == frame)?;
-            let actions = actions(tail, &numbers);
+            let actions = actions(tail, &numbers).into();
             Some(Filter { prio: *prio, handle: 1, protocol: *protocol, keys: Vec::new(), actions, rule: tail.rule })
         })
         .collect();
@@ -185,7 +188,8 @@ fn attached(
 /// The filters of one table, `None` where prios run out.
 fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale, tally: &mut Tally) -> Option<Vec<Filter>> {
     let mut all = Vec::new();
-    let mut tails: HashMap<&Tail, usize> = HashMap::new();
+    let mut tails: HashMap<&Tail, usize, QuickBuild> = HashMap::default();
+    let mut same = Same { numbers, known: HashMap::default() };
     for (at, line) in table.lines.iter().enumerate() {
         let protocol = protocol(table.frame, line);
         let goes_on = line.tail.end == End::Continue;
@@ -201,13 +205,13 @@ fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale, tally: 
         prio = prio.checked_add(1)?;
         for (member, handle) in members.into_iter().zip(1..) {
             let tail = &table.lines.get(member.line)?.tail;
-            let actions = actions(tail, numbers);
+            let actions = same.actions(tail);
             filters.push(Filter { prio, handle, protocol, keys: member.keys, actions, rule: tail.rule });
         }
     }
     let last = prio.checked_add(1)?;
     let tail = &table.otherwise;
-    let actions = actions(tail, numbers);
+    let actions = same.actions(tail);
     filters.push(Filter { prio: last, handle: 1, protocol: eth::P_ALL, keys: Vec::new(), actions, rule: tail.rule });
     Some(filters)
 }
@@ -240,26 +244,26 @@ pub(crate) fn protocol(frame: Frame, line: &Line) -> u16 {
 }
 
 /// The line's sets, with the inner ethertype that flower wants before it reads anything behind a VLAN tag.
-fn sets(frame: Frame, line: &Line) -> Vec<(Field, Vec<Cond>)> {
-    let mut sets = line.sets.clone();
+fn sets(frame: Frame, line: &Line) -> Cow<'_, [(Field, Conds)]> {
     let inner = match frame {
         Frame::TaggedIp4 => eth::P_IP,
         Frame::TaggedIp6 => eth::P_IPV6,
-        _ => return sets,
+        _ => return Cow::Borrowed(&line.sets),
     };
-    sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(inner))]));
+    let mut sets = line.sets.clone();
+    sets.push((Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(inner)).into()));
     sets.sort_by_key(|(field, _)| *field);
-    sets
+    Cow::Owned(sets)
 }
 
 /// Calls `each` with every combination of one condition per field, in order.
-pub(crate) fn product(sets: &[(Field, Vec<Cond>)], each: &mut impl FnMut(&[Key])) {
-    fn step(sets: &[(Field, Vec<Cond>)], keys: &mut Vec<Key>, each: &mut impl FnMut(&[Key])) {
+pub(crate) fn product<C: Deref<Target = [Cond]>>(sets: &[(Field, C)], each: &mut impl FnMut(&[Key])) {
+    fn step<C: Deref<Target = [Cond]>>(sets: &[(Field, C)], keys: &mut Vec<Key>, each: &mut impl FnMut(&[Key])) {
         let Some(((field, conds), rest)) = sets.split_first() else {
             each(keys);
             return;
         };
-        for cond in conds {
+        for cond in conds.iter() {
             // A mask without bits asks nothing.
             let empty = matches!(cond, Cond::Bits { mask: 0, .. });
             if !empty {
@@ -272,6 +276,19 @@ pub(crate) fn product(sets: &[(Field, Vec<Cond>)], each: &mut impl FnMut(&[Key])
         }
     }
     step(sets, &mut Vec::with_capacity(sets.len()), each);
+}
+
+/// The actions of a chain's filters: those of equal tails are shared.
+struct Same<'t> {
+    numbers: &'t HashMap<TableId, u32>,
+    known: HashMap<(&'t [Step], &'t End), Arc<Vec<Action>>, QuickBuild>,
+}
+
+impl<'t> Same<'t> {
+    fn actions(&mut self, tail: &'t Tail) -> Arc<Vec<Action>> {
+        let new = || actions(tail, self.numbers).into();
+        self.known.entry((&tail.steps, &tail.end)).or_insert_with(new).clone()
+    }
 }
 
 /// Steps and end as actions. The end goes into the control of the last step where that can hold it, else into a gact.

@@ -4,6 +4,7 @@
 //! and the generation, which an emitter turns into kernel chain numbers with [`chain_number`].
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::field::Key;
 use crate::ir::policy::{Hook, NatSide};
@@ -101,8 +102,8 @@ pub struct Filter {
     pub protocol: u16,
     /// In canonical field order.
     pub keys: Vec<Key>,
-    /// 1..=32; the last one decides, all others pipe (a police that drops the excess also pipes).
-    pub actions: Vec<Action>,
+    /// 1..=32; the last one decides, all others pipe (a police that drops the excess also pipes). Filters that do the same share them.
+    pub actions: Arc<Vec<Action>>,
     /// Index into [`Program::rules`].
     pub rule: usize,
 }
@@ -330,7 +331,7 @@ impl Attached {
     /// Whether packets go through conntrack.
     #[must_use]
     pub fn tracks(&self) -> bool {
-        let actions = self.all_chains().flat_map(|chain| &chain.filters).flat_map(|filter| &filter.actions);
+        let actions = self.all_chains().flat_map(|chain| &chain.filters).flat_map(|filter| filter.actions.iter());
         actions.into_iter().any(|action| matches!(action, Action::Ct(Ct::Track { .. }, _)))
     }
 }

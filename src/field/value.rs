@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use super::Field;
 
 /// All `bits` low bits set.
@@ -202,20 +204,21 @@ pub fn complement(value: u128, mask: u128, bits: u8) -> Vec<(u128, u128)> {
 /// A set of unsigned numbers as sorted, disjoint, non-adjacent closed intervals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Intervals {
-    list: Vec<(u128, u128)>,
+    /// Shared: a set that has a name is copied into every rule that names it.
+    list: Arc<[(u128, u128)]>,
 }
 
 impl Intervals {
     /// The set of everything in `bits` bits.
     #[must_use]
     pub fn all(bits: u8) -> Self {
-        Self { list: vec![(0, ones(bits))] }
+        Self { list: Arc::new([(0, ones(bits))]) }
     }
 
     /// The set of `lo..=hi`.
     #[must_use]
     pub fn one(lo: u128, hi: u128) -> Self {
-        Self { list: vec![(lo, hi)] }
+        Self { list: Arc::new([(lo, hi)]) }
     }
 
     /// A set of any intervals, in any order.
@@ -229,7 +232,7 @@ impl Intervals {
             }
             joins
         });
-        Self { list }
+        Self { list: list.into() }
     }
 
     /// The intervals, sorted.
@@ -249,7 +252,7 @@ impl Intervals {
     pub fn complement(&self, bits: u8) -> Self {
         let mut list = Vec::with_capacity(self.list.len() + 1);
         let mut next = Some(0u128);
-        for &(lo, hi) in &self.list {
+        for &(lo, hi) in self.list() {
             if let Some(from) = next
                 && from < lo
             {
@@ -262,7 +265,7 @@ impl Intervals {
         {
             list.push((from, ones(bits)));
         }
-        Self { list }
+        Self { list: list.into() }
     }
 
     /// What is in `self` and not in `other`.
@@ -283,7 +286,7 @@ impl Intervals {
             }
             if h1 < h2 { i += 1 } else { j += 1 }
         }
-        Self { list }
+        Self { list: list.into() }
     }
 
     /// Whether this value is in it.

@@ -12,7 +12,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::Topo;
 
 use crate::emit::program::{Ct, Police, RuleRef};
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::hash::Quick;
 use crate::ir::policy::{Hook, Out};
 use crate::optimize::notes::Notes;
@@ -125,7 +125,7 @@ pub struct Line {
     /// Ethertype, where the frame leaves it open.
     pub ether: Option<u16>,
     /// Fields in canonical order.
-    pub sets: Vec<(Field, Vec<Cond>)>,
+    pub sets: Vec<(Field, Conds)>,
     /// What then.
     pub tail: Tail,
 }
@@ -190,7 +190,8 @@ pub struct HookGraph {
 /// All tables of all policies.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
-    tables: StableDiGraph<Table, ()>,
+    /// Shared: a pass that leaves a table as it is does not copy it.
+    tables: StableDiGraph<Rc<Table>, ()>,
     /// Tables by hash, to store equal ones once. Never iterated.
     known: HashMap<u64, Vec<TableId>>,
     /// One per policy.
@@ -207,7 +208,8 @@ pub struct Graph {
 
 impl Graph {
     /// Adds a table, or finds the equal one (titles do not count).
-    pub fn table(&mut self, table: Table) -> TableId {
+    pub fn table(&mut self, table: impl Into<Rc<Table>>) -> TableId {
+        let table = table.into();
         let mut hasher = Quick::default();
         (table.frame, &table.lines, &table.otherwise).hash(&mut hasher);
         let hash = hasher.finish();
@@ -237,7 +239,7 @@ impl Graph {
     /// The table.
     #[must_use]
     pub fn get(&self, id: TableId) -> Option<&Table> {
-        self.tables.node_weight(id.0)
+        self.tables.node_weight(id.0).map(Rc::as_ref)
     }
 
     /// The table that a tail goes to.
@@ -320,7 +322,7 @@ impl Graph {
     /// A new graph in which `place` has put each table, one after all those that it goes to: it answers with the table
     /// to go to instead.
     #[must_use]
-    pub fn rebuilt(&self, mut place: impl FnMut(&mut Self, &HookGraph, Table) -> TableId) -> Self {
+    pub fn rebuilt(&self, mut place: impl FnMut(&mut Self, &HookGraph, Rc<Table>) -> TableId) -> Self {
         let mut new = Self { rules: self.rules.clone(), notes: self.notes.clone(), most: self.most, ..Self::default() };
         for hook in &self.hooks {
             let mut moved: HashMap<TableId, TableId> = HashMap::new();
@@ -332,9 +334,12 @@ impl Graph {
                 }
             };
             for id in self.targets_first(hook) {
-                let Some(mut table) = self.get(id).cloned() else { continue };
-                table.lines.iter_mut().for_each(|line| redirect(&mut line.tail, &moved));
-                redirect(&mut table.otherwise, &moved);
+                let Some(mut table) = self.tables.node_weight(id.0).cloned() else { continue };
+                if table.tails().filter_map(Tail::goto).any(|to| moved.get(&to).is_some_and(|now| *now != to)) {
+                    let table = Rc::make_mut(&mut table);
+                    table.lines.iter_mut().for_each(|line| redirect(&mut line.tail, &moved));
+                    redirect(&mut table.otherwise, &moved);
+                }
                 let now = place(&mut new, hook, table);
                 moved.insert(id, now);
             }

@@ -25,6 +25,8 @@ mod cost;
 mod plan;
 mod sorted;
 
+use std::rc::Rc;
+
 use super::notes::Note;
 use super::price::Scale;
 use super::ways::{Place, Ways};
@@ -46,14 +48,14 @@ struct Cut {
 
 /// Puts the table into the graph, cut where that pays, over at most `levels` further gotos. `dispatch` is the origin of filters
 /// that only lead on.
-pub fn cut(graph: &mut Graph, table: &Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
+pub fn cut(graph: &mut Graph, table: Rc<Table>, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let before = graph.len();
     let filters = table.lines.iter().map(Line::product).fold(0, u64::saturating_add);
     let most = scale.cutting(filters);
     let id = match plan(&table.lines, levels, most, scale) {
-        Plan::Flat => return graph.table(table.clone()),
+        Plan::Flat => return graph.table(table),
         plan => {
-            let mut cutting = Cutting { place: Place { graph, table, dispatch }, scale };
+            let mut cutting = Cutting { place: Place { graph, table: &table, dispatch }, scale };
             let way = cutting.follow(plan, table.lines.clone(), &table.otherwise, levels, most);
             cutting.place.end(way)
         }
@@ -162,6 +164,7 @@ mod tests {
     use crate::ir::graph::End;
 
     fn line(sets: Vec<(Field, Vec<Cond>)>) -> Line {
+        let sets = sets.into_iter().map(|(field, conds)| (field, conds.into())).collect();
         Line { ether: None, sets, tail: Tail { steps: Vec::new(), end: End::Pass, rule: 0 } }
     }
 

@@ -20,6 +20,7 @@
 //! accepted before all rules: what such a line matches is asked for it first.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::neighbours::is_implicit;
 use super::notes::Note;
@@ -42,7 +43,8 @@ pub fn drops(graph: &Graph, scale: Scale) -> Option<Graph> {
 }
 
 fn moved(graph: &Graph, scale: Scale) -> Graph {
-    let mut new = graph.rebuilt(|graph, hook, mut table| {
+    let mut new = graph.rebuilt(|graph, hook, table| {
+        let mut table = Rc::unwrap_or_clone(table);
         for line in &mut table.lines {
             own_table(graph, hook.dispatch, &mut line.tail, scale);
         }

@@ -17,6 +17,7 @@
 mod weigh;
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::classes::Classes;
 use super::lines::{Item, Lines};
@@ -60,10 +61,12 @@ struct Split {
 
 /// Puts the table into the graph, factored over at most `levels` further gotos. `dispatch` is the origin of filters that
 /// only lead on.
-pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
+pub fn factor(graph: &mut Graph, table: Rc<Table>, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     // What is too large is refused, whatever became of the rest of it.
     if graph.is_full() {
-        return graph.table(Table { lines: Vec::new(), ..table });
+        let Table { frame, title, otherwise, .. } = &*table;
+        let (title, otherwise) = (title.clone(), otherwise.clone());
+        return graph.table(Table { frame: *frame, title, lines: Vec::new(), otherwise });
     }
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
@@ -142,7 +145,7 @@ impl Factoring<'_> {
                 otherwise = line.tail.clone();
                 break;
             }
-            let sets = self.lines.open(*item).map(|(field, conds)| (field, conds.to_vec())).collect();
+            let sets = self.lines.open(*item).map(|(field, conds)| (field, conds.clone())).collect();
             lines.push(Line { ether: line.ether, sets, tail: line.tail.clone() });
         }
         self.place.tail(lines, otherwise)

@@ -2,11 +2,11 @@
 
 use super::price::Scale;
 use super::prios::Shape;
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Line, Table};
 
 /// A line of the table, with the fields that are already known (bits by `Field`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item {
     /// Which line.
     pub line: usize,
@@ -22,6 +22,11 @@ impl Item {
     /// Another line, of which the same is known.
     pub const fn at(self, line: usize) -> Self {
         Self { line, ..self }
+    }
+
+    /// Whether this field is known to fit.
+    pub const fn knows(self, field: Field) -> bool {
+        self.known & (1 << field as u32) != 0
     }
 
     /// The line where this field is known to fit.
@@ -46,14 +51,17 @@ impl<'a> Lines<'a> {
     }
 
     /// The fields that are not known yet, with their conditions.
-    pub fn open(self, item: Item) -> impl Iterator<Item = (Field, &'a [Cond])> {
-        let sets = self.line(item).into_iter().flat_map(|line| &line.sets);
-        sets.filter(move |(field, _)| item.known & (1 << *field as u32) == 0)
-            .map(|(field, conds)| (*field, conds.as_slice()))
+    pub fn open(self, item: Item) -> impl Iterator<Item = (Field, &'a Conds)> {
+        self.all(item).filter(move |(field, _)| !item.knows(*field))
+    }
+
+    /// All fields that the line asks, known or not, with their conditions.
+    pub fn all(self, item: Item) -> impl Iterator<Item = (Field, &'a Conds)> {
+        self.line(item).into_iter().flat_map(|line| &line.sets).map(|(field, conds)| (*field, conds))
     }
 
     /// The conditions on a field, where it is asked and not known yet.
-    pub fn conds(self, item: Item, field: Field) -> Option<&'a [Cond]> {
+    pub fn conds(self, item: Item, field: Field) -> Option<&'a Conds> {
         self.open(item).find(|(known, _)| *known == field).map(|(_, conds)| conds)
     }
 

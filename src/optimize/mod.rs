@@ -7,6 +7,7 @@ mod cut;
 pub mod dead;
 mod early;
 mod factor;
+mod kinds;
 mod lines;
 pub mod masks;
 mod neighbours;
@@ -42,7 +43,7 @@ pub fn run(graph: Graph, scale: Scale) -> Graph {
         if short(&new) {
             let mut cuts = LEVELS
                 .into_iter()
-                .map(|levels| new.rebuilt(|graph, hook, table| cut::cut(graph, &table, levels, hook.dispatch, scale)));
+                .map(|levels| new.rebuilt(|graph, hook, table| cut::cut(graph, table, levels, hook.dispatch, scale)));
             // Where nothing was cut, the graph stays as it was, with its order of tables.
             let cut = cuts.find(short).filter(|cut| cut.notes.list.len() > new.notes.list.len() && !cut.is_full());
             return cut.map(|cut| noted(cut, &new, &needed)).unwrap_or(new);

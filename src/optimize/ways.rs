@@ -3,32 +3,32 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
 
 /// The lines of such a table. Values of one way (`K` tells which) share a line.
 pub struct Ways<K> {
     field: Field,
-    guard: Vec<Cond>,
-    lines: Vec<Line>,
+    guard: Option<Conds>,
+    /// Values and tail of each line.
+    lines: Vec<(Vec<Cond>, Tail)>,
     place: HashMap<K, usize>,
 }
 
 impl<K: Eq + Hash> Ways<K> {
     /// No way yet. `guard`: what [`guard`] says of the field.
     pub fn by(field: Field, guard: &[Cond]) -> Self {
-        Self { field, guard: guard.to_vec(), lines: Vec::new(), place: HashMap::new() }
+        let guard = (!guard.is_empty()).then(|| guard.iter().copied().collect());
+        Self { field, guard, lines: Vec::new(), place: HashMap::new() }
     }
 
     /// Packets of this value go this way.
     pub fn add(&mut self, way: K, cond: Cond, tail: &Tail) {
         let at = *self.place.entry(way).or_insert_with(|| {
-            let protocol = (Field::IpProto, self.guard.clone());
-            let sets = (!self.guard.is_empty()).then_some(protocol).into_iter().chain([(self.field, Vec::new())]);
-            self.lines.push(Line { ether: None, sets: sets.collect(), tail: tail.clone() });
+            self.lines.push((Vec::new(), tail.clone()));
             self.lines.len() - 1
         });
-        if let Some((_, conds)) = self.lines.get_mut(at).and_then(|line| line.sets.last_mut()) {
+        if let Some((conds, _)) = self.lines.get_mut(at) {
             conds.push(cond);
         }
     }
@@ -36,8 +36,15 @@ impl<K: Eq + Hash> Ways<K> {
     /// What is done with a packet that is sorted so, and takes `otherwise` where it has none of the values.
     pub fn tail(self, place: &mut Place<'_>, otherwise: Tail) -> Tail {
         // Where all ways are one, nothing need be asked.
-        let lines = if self.lines.iter().all(|line| line.tail == otherwise) { Vec::new() } else { self.lines };
-        place.tail(lines, otherwise)
+        if self.lines.iter().all(|(_, tail)| *tail == otherwise) {
+            return otherwise;
+        }
+        let guard = self.guard.map(|guard| (Field::IpProto, guard));
+        let line = |(conds, tail): (Vec<Cond>, Tail)| {
+            let sets = guard.clone().into_iter().chain([(self.field, conds.into())]);
+            Line { ether: None, sets: sets.collect(), tail }
+        };
+        place.tail(self.lines.into_iter().map(line).collect(), otherwise)
     }
 }
 

@@ -218,7 +218,7 @@ fn budgets(
     let mut known: BTreeMap<usize, u32> = BTreeMap::new();
     for filter in attached.all_chains().flat_map(|chain| &chain.filters) {
         let Some(rule) = program.rules.get(filter.rule) else { continue };
-        for action in &filter.actions {
+        for action in filter.actions.iter() {
             let Action::Police(police) = action else { continue };
             if limits.get(&rule.ident) != Some(&Some(police.limit)) {
                 say(format!("`{}` is held to another rate than it says", rule.text));

@@ -99,7 +99,9 @@ struct Comment<'a>(&'a str);
 
 impl fmt::Display for Comment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c }))
+        let mut parts = self.0.split(char::is_control);
+        parts.next().map_or(Ok(()), |first| f.write_str(first))?;
+        parts.try_for_each(|part| f.write_char(' ').and_then(|()| f.write_str(part)))
     }
 }
 
@@ -144,7 +146,7 @@ impl Script<'_> {
         writeln!(f, "# A ruleset by ctpolicy, generation {}.", self.placement.generation)?;
         writeln!(f, "# Load it with `tc -batch FILE`; its devices must not have a clsact or ingress qdisc yet.")?;
         let actions = self.attaches().flat_map(|(attached, _)| &attached.chains).flat_map(|chain| &chain.filters);
-        if actions.flat_map(|filter| &filter.actions).any(has_helper) {
+        if actions.flat_map(|filter| filter.actions.iter()).any(has_helper) {
             let (major, minor) = HELPER_SINCE;
             writeln!(f, "# It sets a conntrack helper: tc must be of iproute2 {major}.{minor} or newer.")?;
         }
@@ -155,6 +157,7 @@ impl Script<'_> {
     fn chain(&self, f: &mut fmt::Formatter<'_>, block: u32, chain: &Chain) -> fmt::Result {
         let number = chain_number(self.placement.generation, chain.index);
         writeln!(f, "\n# chain {number}: {}", Comment(&chain.title))?;
+        let place = format!("block {block} chain {number}");
         let mut before = None;
         for filter in &chain.filters {
             let rule = self.program.rules.get(filter.rule);
@@ -164,7 +167,7 @@ impl Script<'_> {
             before = Some(filter.rule);
             let generation = self.placement.generation;
             let cookie = self.program.cookie(chain, filter, generation);
-            let line = FilterLine { filter, block, chain: number, generation, cookie };
+            let line = FilterLine { filter, place: &place, generation, cookie };
             writeln!(f, "{line}")?;
         }
         Ok(())

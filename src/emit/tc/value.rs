@@ -3,6 +3,7 @@
 //! iproute2 reads numbers in several bases: TTL and TOS take their masks in base 16, ICMP in base 10, and `ip_proto` takes any
 //! number in base 16 (`ip_proto 47` is protocol 0x47). Seen with iproute2 6.1 in the bytes that it sends.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -133,16 +134,16 @@ fn fragment_flags(f: &mut fmt::Formatter<'_>, value: u32, mask: u32) -> fmt::Res
 
 /// A protocol by name where `tc` knows one, else in base 16.
 #[must_use]
-pub fn ip_proto(proto: u8) -> String {
-    let name = IP_PROTOS.iter().find(|(number, _)| *number == proto).map(|(_, name)| (*name).to_owned());
-    name.unwrap_or_else(|| format!("{proto:#x}"))
+pub fn ip_proto(proto: u8) -> Cow<'static, str> {
+    let name = IP_PROTOS.iter().find(|(number, _)| *number == proto).map(|(_, name)| Cow::Borrowed(*name));
+    name.unwrap_or_else(|| format!("{proto:#x}").into())
 }
 
 /// An ethertype by name where `tc` knows one, else in base 16.
 #[must_use]
-pub fn ether_type(ether_type: u16) -> String {
-    let name = ETHER_TYPES.iter().find(|(number, _)| *number == ether_type).map(|(_, name)| (*name).to_owned());
-    name.unwrap_or_else(|| format!("{ether_type:#06x}"))
+pub fn ether_type(ether_type: u16) -> Cow<'static, str> {
+    let name = ETHER_TYPES.iter().find(|(number, _)| *number == ether_type).map(|(_, name)| Cow::Borrowed(*name));
+    name.unwrap_or_else(|| format!("{ether_type:#06x}").into())
 }
 
 /// The device's name that an `indev` key holds.

@@ -3,7 +3,7 @@
 use crate::field::{Cond, Field};
 use crate::ir::graph::Frame;
 use crate::ir::packet::device_value;
-use crate::ir::policy::{Attach, NatBits, Rule, State};
+use crate::ir::policy::{Alt, Attach, NatBits, Rule, State};
 
 use super::{Live, fits};
 
@@ -135,24 +135,23 @@ impl Facts {
         if !states_fit {
             return None;
         }
-        let mut alts = Vec::new();
-        for (at, alt) in rule.alts.iter().enumerate() {
-            let mut asked = alt.sets.iter().filter(|(field, _)| *field == Field::InDev);
-            let kept_out = asked.any(|(_, conds)| self.arrival(conds).is_some_and(|left| left.is_empty()))
-                || alt.not_in.iter().any(|device| self.answer(0, Field::InDev, device_cond(device)) == Some(true));
-            if fits(alt.link, alt.vlan.is_some(), self.frame) && !kept_out {
-                alts.push(at);
-            }
-        }
-        if alts.is_empty() {
-            return None;
-        }
+        self.alts(rule).next()?;
         let marks = self.mark_questions(rule);
         let labels: Vec<Vec<Cond>> = rule.label.iter().cloned().collect();
         match (self.open(rule, Field::CtMark, &marks), self.open(rule, Field::CtLabel, &labels)) {
             (Asked::Fails, _) | (_, Asked::Fails) => None,
-            (mark, label) => Some(Live { index, rule, alts, mark: mark.left(), label: label.left() }),
+            (mark, label) => Some(Live { index, rule, mark: mark.left(), label: label.left() }),
         }
+    }
+
+    /// The alternatives of the rule that fit the frame, and may fit its arrival device.
+    pub fn alts<'r>(&self, rule: &'r Rule) -> impl Iterator<Item = &'r Alt> {
+        rule.alts.iter().filter(|alt| {
+            let barred = |device: &String| self.answer(0, Field::InDev, device_cond(device)) == Some(true);
+            let elsewhere = |conds| self.arrival(conds).is_some_and(|left| left.is_empty());
+            let kept_out = alt.not_in.iter().any(barred) || alt.asked(Field::InDev).is_some_and(elsewhere);
+            fits(alt.link, alt.vlan.is_some(), self.frame) && !kept_out
+        })
     }
 
     /// Whether the known states let the rule match.

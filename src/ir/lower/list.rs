@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Line, Table, Tail};
-use crate::ir::policy::{Alt, Link, Rule, Verdict};
+use crate::ir::policy::{Link, Rule, Verdict};
 
 use super::actions::{Pending, Related};
 use super::facts::{Answer, Facts, both, device_cond};
 use super::{Live, Lowering, Part};
 
-type Sets = Vec<(Field, Vec<Cond>)>;
+type Sets = Vec<(Field, Conds)>;
 
 impl Lowering<'_> {
     /// The policy's rules after all passes.
@@ -115,7 +115,7 @@ impl Lowering<'_> {
         for (at, conds) in devices.iter().enumerate() {
             let tail = way(self, &facts.with(answers(Some(at))));
             if tail != otherwise {
-                lines.push(Line { ether: None, sets: vec![(Field::InDev, conds.clone())], tail });
+                lines.push(Line { ether: None, sets: vec![(Field::InDev, conds.clone().into())], tail });
             }
         }
         self.table_or_tail(facts.frame, "arrival device", lines, otherwise)
@@ -123,7 +123,8 @@ impl Lowering<'_> {
 
     /// Devices of `in not` matches of these rules that are not yet branched on, those together that the same alternatives name.
     pub(super) fn unanswered_devices(&self, live: &[Live<'_>], facts: &Facts) -> Vec<Vec<Cond>> {
-        let named: BTreeSet<&String> = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in).collect();
+        let named: BTreeSet<&String> =
+            live.iter().flat_map(|live| facts.alts(live.rule)).flat_map(|alt| &alt.not_in).collect();
         let open = named.into_iter().filter(|device| !facts.knows_device(device_cond(device)));
         let all = || self.attach.all_rules().flat_map(|rule| &rule.alts).enumerate();
         let mut groups: BTreeMap<Vec<usize>, Vec<Cond>> = BTreeMap::new();
@@ -194,24 +195,20 @@ fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
     })
 }
 
-fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
-    let rule: &'r Rule = live.rule;
-    live.alts.clone().into_iter().filter_map(move |at| rule.alts.get(at))
-}
-
 /// Ethertype and conditions of each alternative, with those on what conntrack shows.
 pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
-    alts(live)
+    facts
+        .alts(live.rule)
         .filter_map(|alt| {
             let mut sets = alt.sets.clone();
             if let Some(at) = sets.iter().position(|(field, _)| *field == Field::InDev) {
                 let (_, conds) = sets.remove(at);
-                sets.extend(facts.arrival(&conds).map(|left| (Field::InDev, left)));
+                sets.extend(facts.arrival(&conds).map(|left| (Field::InDev, left.into())));
             }
             let mut ether = None;
             if let Link::Ether(kind) = alt.link {
                 if facts.frame.is_tagged() {
-                    sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(kind))]));
+                    sets.push((Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(kind)).into()));
                 } else {
                     ether = Some(kind);
                 }
@@ -220,8 +217,8 @@ pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)
                 let ids = ids.iter().map(|id| Cond::exact(Field::VlanId, u128::from(*id))).collect();
                 sets.push((Field::VlanId, ids));
             }
-            sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds)));
-            sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds)));
+            sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds.into())));
+            sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds.into())));
             sets.sort_by_key(|(field, _)| *field);
             let before_conntrack = facts.shown.is_none();
             let sets =
@@ -242,7 +239,7 @@ fn fits_fragments(sets: &Sets) -> bool {
 /// `fragment none`
 fn no_fragment() -> Sets {
     let fragment = u128::from(crate::abi::ip_flags::IS_FRAGMENT);
-    vec![(Field::IpFlags, vec![Cond::Bits { value: 0, mask: fragment }])]
+    vec![(Field::IpFlags, Cond::Bits { value: 0, mask: fragment }.into())]
 }
 
 /// The product with further conditions, `None` where nothing is left.
@@ -256,7 +253,7 @@ fn narrowed(sets: &Sets, more: &Sets) -> Option<Sets> {
                 if both.is_empty() {
                     return None;
                 }
-                *known = both;
+                *known = both.into();
             }
         }
     }

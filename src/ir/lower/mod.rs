@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use crate::abi::{eth, ipproto};
 use crate::emit::program::{Role, RuleRef};
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::source::SourceMap;
 
 use super::graph::{End, Frame, Graph, HookGraph, Line, Table, Tail};
@@ -86,8 +86,6 @@ struct Live<'a> {
     index: usize,
     /// The rule.
     rule: &'a Rule,
-    /// Indices of its alternatives that fit the frame.
-    alts: Vec<usize>,
     /// Conditions on the mark that the kernel shows now, any of.
     mark: Option<Vec<Cond>>,
     /// Conditions on the label that the kernel shows now, any of.
@@ -146,7 +144,7 @@ impl<'a> Lowering<'a> {
     fn tagged(&mut self) -> Tail {
         let mut lines = Vec::new();
         for (frame, ether) in [(Frame::TaggedIp4, eth::P_IP), (Frame::TaggedIp6, eth::P_IPV6)] {
-            let sets = vec![(Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(ether))])];
+            let sets = vec![(Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(ether)).into())];
             lines.push(Line { ether: None, sets, tail: self.frame(frame) });
         }
         let otherwise = self.frame(Frame::TaggedOther);
@@ -174,7 +172,7 @@ impl<'a> Lowering<'a> {
     fn implicit_lines(&self, frame: Frame) -> Vec<Line> {
         let mut sets = Vec::new();
         if frame.is_tagged() {
-            let ids: Vec<Cond> =
+            let ids: Conds =
                 self.attach.tags_served().into_iter().map(|id| Cond::exact(Field::VlanId, id.into())).collect();
             if ids.is_empty() {
                 return Vec::new();
@@ -184,13 +182,13 @@ impl<'a> Lowering<'a> {
         let mut ether = None;
         match frame {
             Frame::Ip6 | Frame::TaggedIp6 => {
-                sets.push((Field::IpProto, vec![Cond::exact(Field::IpProto, u128::from(ipproto::ICMPV6))]));
+                sets.push((Field::IpProto, Cond::exact(Field::IpProto, u128::from(ipproto::ICMPV6)).into()));
                 let types = ND_TYPES.iter().map(|t| Cond::exact(Field::IcmpType, u128::from(*t))).collect();
                 sets.push((Field::IcmpType, types));
             }
             Frame::Other => ether = Some(eth::P_ARP),
             Frame::TaggedOther => {
-                sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(eth::P_ARP))]));
+                sets.push((Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(eth::P_ARP)).into()));
             }
             Frame::Ip4 | Frame::TaggedIp4 | Frame::Tagged => return Vec::new(),
         }

@@ -59,7 +59,7 @@ impl Lowering<'_> {
         if tail == otherwise {
             return otherwise;
         }
-        let sets = vec![(Field::IpProto, vec![Cond::exact(Field::IpProto, u128::from(icmp))])];
+        let sets = vec![(Field::IpProto, Cond::exact(Field::IpProto, u128::from(icmp)).into())];
         let title = self.title(facts.frame, &format!("related in zone {}", self.zone(pass)));
         self.goto(Table { frame: facts.frame, title, lines: vec![Line { ether: None, sets, tail }], otherwise })
     }

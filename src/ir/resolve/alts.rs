@@ -40,10 +40,10 @@ pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>>
     let mut alts = Vec::new();
     for (link, protocols, without) in [(Link::Ip4, frames.ip4, excluded[0]), (Link::Ip6, frames.ip6, excluded[1])] {
         if without.is_none() {
-            products::ip(draft, link, protocols, &mut alts);
+            products::ip(draft, link, protocols, &mut cx.conds, &mut alts);
         }
     }
-    alts.extend(frames.ether.iter().map(|ethertype| products::ether(draft, *ethertype)));
+    alts.extend(frames.ether.iter().map(|ethertype| products::ether(draft, *ethertype, &mut cx.conds)));
     alts.shrink_to_fit();
     Some(alts)
 }

@@ -152,7 +152,7 @@ mod tests {
         let line = |(network, length): (u128, u8)| {
             let cond = Cond::Bits { value: network << 24 | 0x00a0_0000, mask: ones(32) & !ones(32 - length) };
             let tail = Tail { steps: Vec::new(), end: End::Pass, rule: 0 };
-            Line { ether: None, sets: vec![(field, vec![cond])], tail }
+            Line { ether: None, sets: vec![(field, cond.into())], tail }
         };
         pairs.map(line).collect()
     }

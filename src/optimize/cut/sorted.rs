@@ -155,7 +155,7 @@ mod tests {
 
     fn sorted(conds: &[Vec<Cond>], mask: u128, only: Option<u128>) -> Option<Sorted> {
         let line = |conds: &Vec<Cond>| {
-            let sets = if conds.is_empty() { Vec::new() } else { vec![(Field::DstPort, conds.clone())] };
+            let sets = if conds.is_empty() { Vec::new() } else { vec![(Field::DstPort, conds.clone().into())] };
             Line { ether: None, sets, tail: Tail { steps: Vec::new(), end: End::Pass, rule: 0 } }
         };
         let lines: Vec<Line> = conds.iter().map(line).collect();
