@@ -158,6 +158,8 @@ pub struct HookGraph {
     pub dispatch: usize,
     /// Filters before any were spent to save lookups; 0 where none were.
     pub needed: u64,
+    /// Gotos on one way that its rules need, where they are so many that they were not written out; else 0.
+    pub deep: usize,
 }
 
 /// All tables of all policies.
@@ -331,7 +333,7 @@ impl Graph {
             depth.insert(node, most + 1);
         }
         let entries = hook.entries.iter().filter_map(|(_, tail)| goto(tail));
-        entries.filter_map(|node| depth.get(&node)).max().copied().unwrap_or(0)
+        entries.filter_map(|node| depth.get(&node)).max().copied().unwrap_or(0).max(hook.deep)
     }
 }
 
