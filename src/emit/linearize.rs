@@ -26,7 +26,8 @@ declare_lints! {
     /// More gotos on one way than the kernel makes.
     pub TOO_DEEP: Error = "too-deep", "a packet would need more gotos than the kernel makes",
         "The kernel makes at most 16 gotos for a packet and drops it at the next. Each zone, each mark or label that is asked \
-         of a zone before another one, and each `continue` rule that sets something costs one. Use fewer of them in one policy.";
+         of a zone before another one costs one, and so does each `continue` rule that sets something, where a packet may match \
+         it and those before it. Use fewer of them in one policy.";
     /// More chains, prios or filters than fit.
     pub TOO_LARGE: Error = "too-large", "the policy becomes more chains, prios or filters than the kernel can number",
         "A chain has at most 65,535 prios and a policy at most 65,535 chains here. A prio is needed wherever rules of \

@@ -101,6 +101,18 @@ impl Cond {
         }
     }
 
+    /// First and last value of a range or a prefix of a field of so many bits; `None` for bits here and there.
+    #[must_use]
+    pub fn interval(self, bits: u8) -> Option<(u128, u128)> {
+        match self {
+            Self::Range { lo, hi } => Some((lo.into(), hi.into())),
+            Self::Bits { value, mask } => {
+                let host = !mask & ones(bits);
+                (host & host.wrapping_add(1) == 0).then_some((value, value | host))
+            }
+        }
+    }
+
     /// Whether all values that satisfy the other satisfy this one.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {

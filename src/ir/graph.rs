@@ -185,6 +185,8 @@ pub struct HookGraph {
     pub dispatch: usize,
     /// Filters before any were spent to save lookups; 0 where none were.
     pub needed: u64,
+    /// Gotos on one way that its rules need, where they are so many that they were not written out; else 0.
+    pub deep: usize,
 }
 
 /// All tables of all policies.
@@ -367,6 +369,6 @@ impl Graph {
             depth.insert(node, most + 1);
         }
         let entries = hook.entries.iter().filter_map(|(_, tail)| tail.goto());
-        entries.filter_map(|id| depth.get(&id.0)).max().copied().unwrap_or(0)
+        entries.filter_map(|id| depth.get(&id.0)).max().copied().unwrap_or(0).max(hook.deep)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::header::too_early;
 use crate::abi::{ACTIONS_MAX, eth, ipproto};
 use crate::emit::eval::mask_of;
 use crate::emit::program::{Action, Attached, CHAINS_MAX, Chain, Control, Ct, Filter, Program};
@@ -34,6 +35,7 @@ pub fn faults(policy: &Policy, program: &Program) -> Vec<Fault> {
             Some(attached) => {
                 place(attach, attached, &mut say);
                 chains(program, attached, &mut say);
+                too_early(policy, program, attach, attached, &mut say);
                 budgets(program, attach, attached, &mut owners, &mut say);
             }
             None => say("it has no filters".to_owned()),

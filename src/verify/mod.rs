@@ -14,6 +14,7 @@ pub mod diff;
 mod filter;
 pub mod form;
 mod guard;
+mod header;
 mod list;
 mod matching;
 mod names;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ctpolicy::abi::{eth, ipproto};
 use ctpolicy::emit::program::{Action, Chain, Commit, Control, Ct, Filter, Police, Program, Role};
-use ctpolicy::field::{Cond, Conds, Field};
+use ctpolicy::field::{Cond, Conds, Field, Key};
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::outcome::Outcome;
 use ctpolicy::ir::packet::Packet;
@@ -520,4 +520,42 @@ fn what_no_packet_shows_is_seen() {
         assert!(faults.iter().any(|fault| fault.contains(text)), "{text}: {faults:?}");
         assert!(proof::refuted(&policy, &program), "{text} is proven");
     }
+}
+
+/// One zone, and a first rule that drops this; a filter for it stands before conntrack. Is it seen?
+fn asked_before_conntrack(alts: Vec<Alt>, translating: &[u16], keys: Vec<Key>, protocol: u16) -> bool {
+    let mut policy = sample();
+    policy.translating = translating.iter().copied().collect();
+    let attach = &mut policy.attaches[0];
+    attach.passes = vec![1];
+    attach.prefilter.clear();
+    let allow = rule(21, Verdict::Allow, 0, &[State::New, State::Established], ip4(&[]), Actions::default());
+    attach.rules = vec![rule(20, Verdict::Drop, 0, &[], alts, Actions::default()), allow];
+    let mut program = crate::compile_at(&policy, ctpolicy::optimize::price::Scale::PLAIN).unwrap();
+    assert!(!proof::refuted(&policy, &program));
+    let own = program.rules.iter().position(|rule| rule.ident == 20).unwrap();
+    let attached = &mut program.attaches[0];
+    let entry = attached.entry.filters.iter_mut().find(|filter| filter.protocol == protocol).unwrap();
+    let index = attached.chains.iter().map(|chain| chain.index).max().unwrap() + 1;
+    let rest = std::mem::replace(&mut entry.actions, vec![Action::Gact(Control::Goto(index))].into());
+    let drop =
+        Filter { prio: 1, handle: 1, protocol, keys, actions: vec![Action::Gact(Control::Drop)].into(), rule: own };
+    let last = Filter { prio: 2, handle: 1, protocol: eth::P_ALL, keys: Vec::new(), actions: rest, rule: entry.rule };
+    attached.chains.push(Chain { index, title: "early".to_owned(), filters: vec![drop, last] });
+    proof::refuted(&policy, &program)
+}
+
+#[test]
+fn a_rule_that_asks_before_conntrack_what_that_changes_is_seen() {
+    let (field, conds) = address(Field::Ipv4Src, "10.0.0.1", 32);
+    let from = || ip4(&[(field, conds.clone())]);
+    let key = || vec![Key { field, cond: conds[0] }];
+    // No packet of the evaluators has another header behind conntrack.
+    assert!(asked_before_conntrack(from(), &[1], key(), eth::P_IP));
+    assert!(!asked_before_conntrack(from(), &[], key(), eth::P_IP));
+    let proto = || vec![(Field::IpProto, Conds::from(Cond::exact(Field::IpProto, ipproto::GRE.into())))];
+    let gre = || vec![Key::exact(Field::IpProto, ipproto::GRE.into())];
+    assert!(!asked_before_conntrack(ip4(&proto()), &[1], gre(), eth::P_IP));
+    let ip6 = vec![Alt { link: Link::Ip6, vlan: None, not_in: Vec::new(), sets: proto() }];
+    assert!(asked_before_conntrack(ip6, &[], gre(), eth::P_IPV6));
 }

@@ -1,52 +1,76 @@
 //! A first-match list of rules, under what is known, as lines of a table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::abi::GOTO_MAX;
 use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Line, Table, Tail};
-use crate::ir::policy::{Link, Rule, Verdict};
+use crate::ir::policy::Link;
 
 use super::actions::{Pending, Related};
 use super::facts::{Answer, Facts, both, device_cond};
+use super::passed::{Known, List, Passed, goes_on, meets_itself, pending_of};
 use super::{Live, Lowering, Part};
 
-type Sets = Vec<(Field, Conds)>;
+pub(super) type Sets = Vec<(Field, Conds)>;
 
 impl Lowering<'_> {
     /// The policy's rules after all passes.
     pub(super) fn rules_tail(&mut self, facts: &Facts) -> Tail {
-        self.list(Part::Rules, facts, 0, &[])
+        self.list(Part::Rules, facts)
     }
 
-    /// The rules of a part from this one on, with what `continue` rules before have set, and what follows them.
-    pub(super) fn list(&mut self, part: Part, facts: &Facts, start: usize, pending: &[Pending]) -> Tail {
+    /// The rules of a part, and what follows them.
+    pub(super) fn list(&mut self, part: Part, facts: &Facts) -> Tail {
         let attach = self.attach;
         let (rules, first) = match part {
             Part::Prefilter => (&attach.prefilter, 0),
             Part::Rules => (&attach.rules, attach.prefilter.len()),
         };
-        let mut live = facts.applicable(rules);
-        live.retain(|live| live.index >= start);
+        let live = facts.applicable(rules);
         let devices = self.unanswered_devices(&live, facts);
         if !devices.is_empty() {
-            return self.by_device(&devices, facts, &mut |lowering, facts| lowering.list(part, facts, start, pending));
+            return self.by_device(&devices, facts, &mut |lowering, facts| lowering.list(part, facts));
+        }
+        self.from(&List { part, facts, first, live: &live }, 0, &Passed::default(), &mut HashMap::new())
+    }
+
+    /// The rules of a list from this place on, for packets that have matched the rules in `passed`; `known` holds what was written
+    /// before: many ways lead to the same rest.
+    fn from(&mut self, list: &List<'_>, start: usize, passed: &Passed, known: &mut Known) -> Tail {
+        let List { part, facts, first, live } = *list;
+        // One to this list, one for each rule: what the kernel would not run is not written out.
+        let gotos = passed.rules.len() + 1;
+        if gotos >= GOTO_MAX {
+            self.deep = gotos;
+        }
+        if self.deep > 0 {
+            return self.default_tail(facts, &passed.set);
         }
         let mut lines = Vec::new();
-        for live in &live {
+        for (place, live) in live.iter().enumerate().skip(start) {
             let at = first + live.index;
             let set = pending_of(live, self.zone(live.rule.pass));
             // A packet that fits two lines of a rule that goes on would run its actions twice.
             let twice = goes_on(live.rule) && meets_itself(&sets_of(live, facts));
             let mut new = if set.is_some() || (twice && !self.limit_and_mirror(live.rule, at).is_empty()) {
-                let pending: Vec<Pending> = pending.iter().cloned().chain(set).collect();
-                let rest = self.list(part, facts, live.index + 1, &pending);
+                if passed.excludes(list, live) {
+                    continue;
+                }
+                let passed = passed.with(place, set);
+                let key = (place + 1, passed.rules.clone());
+                let rest = match known.get(&key) {
+                    Some(rest) => rest.clone(),
+                    None => self.from(list, place + 1, &passed, known),
+                };
+                known.insert(key, rest.clone());
                 let goto = self.own_table(facts, rest);
                 let tail =
                     Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
                 let to_line = |(ether, sets)| Line { ether, sets, tail: tail.clone() };
                 sets_of(live, facts).into_iter().map(to_line).collect()
             } else {
-                self.rule_lines(live, at, facts, pending)
+                self.rule_lines(live, at, facts, &passed.set)
             };
             if let Some(decided) = new.iter().position(Line::always) {
                 // Lines of one rule before the one that always matches are its special cases; those after it are void.
@@ -57,7 +81,7 @@ impl Lowering<'_> {
             }
             lines.extend(new);
         }
-        let (more, otherwise) = self.after(part, facts, pending);
+        let (more, otherwise) = self.after(part, facts, &passed.set);
         lines.extend(more);
         self.table_or_tail(facts.frame, &self.what(part, facts), lines, otherwise)
     }
@@ -156,43 +180,6 @@ impl Lowering<'_> {
             .collect();
         if states.is_empty() { "rules".to_owned() } else { states.join(", ") }
     }
-}
-
-/// What a `continue` rule sets, if anything.
-fn pending_of(live: &Live<'_>, zone: u16) -> Option<Pending> {
-    let actions = &live.rule.actions;
-    let sets = actions.set_mark.is_some() || actions.set_label.is_some();
-    (live.rule.verdict == Verdict::Continue && sets).then_some(Pending {
-        zone,
-        mark: actions.set_mark,
-        label: actions.set_label,
-    })
-}
-
-/// Whether packets that the rule matches go on to the rules behind it.
-fn goes_on(rule: &Rule) -> bool {
-    match rule.verdict {
-        Verdict::Continue => true,
-        Verdict::Drop => rule.actions.limit.is_some(),
-        Verdict::Allow | Verdict::AllowStateless => false,
-    }
-}
-
-/// Whether some packet fits two of these products, or two combinations of one.
-fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
-    let meets = |a: &[Cond], b: &[Cond]| a.iter().any(|x| b.iter().any(|y| x.overlaps(*y)));
-    let twice = |conds: &[Cond]| {
-        conds.iter().enumerate().any(|(at, cond)| conds.iter().skip(at + 1).any(|other| cond.overlaps(*other)))
-    };
-    list.iter().enumerate().any(|(at, (ether, sets))| {
-        sets.iter().any(|(_, conds)| twice(conds))
-            || list.iter().skip(at + 1).any(|(other, more)| {
-                let same = ether.is_none() || other.is_none() || ether == other;
-                same && sets.iter().all(|(field, conds)| {
-                    more.iter().filter(|(known, _)| known == field).all(|(_, others)| meets(conds, others))
-                })
-            })
-    })
 }
 
 /// Ethertype and conditions of each alternative, with those on what conntrack shows.

@@ -16,6 +16,7 @@ mod actions;
 mod commits;
 mod facts;
 mod list;
+mod passed;
 mod passes;
 mod settle;
 
@@ -42,7 +43,7 @@ pub fn lower(policy: &Policy, map: &SourceMap) -> Graph {
     for attach in &policy.attaches {
         let mut lowering = Lowering::new(policy, attach, map, &mut graph, &mut budgets);
         let entries = lowering.entries();
-        let dispatch = lowering.dispatch_rule;
+        let (dispatch, deep) = (lowering.dispatch_rule, lowering.deep);
         graph.hooks.push(HookGraph {
             name: attach.name.clone(),
             devices: attach.devices.clone(),
@@ -50,6 +51,7 @@ pub fn lower(policy: &Policy, map: &SourceMap) -> Graph {
             entries,
             dispatch,
             needed: 0,
+            deep,
         });
     }
     graph
@@ -68,6 +70,8 @@ struct Lowering<'a> {
     dispatch_rule: usize,
     /// For each rule (prefilter first) its police budget, where it limits.
     budgets: Vec<Option<u32>>,
+    /// As [`HookGraph::deep`].
+    deep: usize,
 }
 
 /// Which list of rules.
@@ -123,7 +127,7 @@ impl<'a> Lowering<'a> {
                 })
             })
             .collect();
-        Self { policy, attach, graph, first_rule, default_rule, implicit_rule, dispatch_rule, budgets }
+        Self { policy, attach, graph, first_rule, default_rule, implicit_rule, dispatch_rule, budgets, deep: 0 }
     }
 
     /// What the entry filters do, by class of frames.
@@ -155,7 +159,7 @@ impl<'a> Lowering<'a> {
     /// Everything that happens to frames of one class.
     fn frame(&mut self, frame: Frame) -> Tail {
         let facts = self.facts(frame);
-        self.list(Part::Prefilter, &facts, 0, &[])
+        self.list(Part::Prefilter, &facts)
     }
 
     /// Nothing is known but the class.

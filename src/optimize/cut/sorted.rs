@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::field::value::{Intervals, is_port_prefix, ones};
+use crate::field::value::{Intervals, ones};
 use crate::field::{Cond, Field};
 use crate::ir::graph::Line;
 
@@ -140,11 +140,7 @@ fn span(cond: Cond, mask: u128) -> (u128, u128) {
 
 /// The ports that satisfy one of these conditions; `None` where they are no intervals.
 fn ports_of(conds: &[Cond]) -> Option<Intervals> {
-    let interval = |cond: &Cond| match *cond {
-        Cond::Range { lo, hi } => Some((lo.into(), hi.into())),
-        Cond::Bits { value, mask } => is_port_prefix(mask).then_some((value, value | (!mask & ones(16)))),
-    };
-    conds.iter().map(interval).collect::<Option<_>>().map(Intervals::new)
+    conds.iter().map(|cond| cond.interval(16)).collect::<Option<_>>().map(Intervals::new)
 }
 
 #[cfg(test)]
