@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::field::value::{ones, values_within};
 use crate::field::{Cond, Field, MaskKind};
+use crate::hash::QuickBuild;
 
 /// Largest number of values that is listed one by one.
 const LISTED_MAX: u128 = 1 << 16;
@@ -67,7 +68,7 @@ fn interval(cond: Cond, bits: u8) -> Option<(u128, u128)> {
 /// Numbers for sets of members, in the order of their first use.
 #[derive(Default)]
 struct Names {
-    known: HashMap<Vec<usize>, usize>,
+    known: HashMap<Vec<usize>, usize, QuickBuild>,
     members: Vec<Vec<usize>>,
 }
 
