@@ -31,7 +31,7 @@ impl Lowering<'_> {
         if !devices.is_empty() {
             return self.by_device(&devices, facts, &mut |lowering, facts| lowering.list(part, facts, start, pending));
         }
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(live.len());
         for live in &live {
             let at = first + live.index;
             let set = pending_of(live, self.zone(live.rule.pass));
