@@ -188,7 +188,8 @@ fn attached(
 
 /// The filters of one table, `None` where prios run out.
 fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale, tally: &mut Tally) -> Option<Vec<Filter>> {
-    let mut all = Vec::new();
+    let count = table.lines.iter().map(Line::product).fold(0, u64::saturating_add).min(FILTERS_MAX);
+    let mut all = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
     let mut tails: HashMap<&Tail, usize, QuickBuild> = HashMap::default();
     let mut same = Same { numbers, known: HashMap::default() };
     for (at, line) in table.lines.iter().enumerate() {
@@ -200,6 +201,7 @@ fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale, tally: 
             all.push((protocol, Placed { keys: keys.to_vec(), line: at, does, goes_on }));
         });
     }
+    drop(tails);
     let mut filters = Vec::new();
     let mut prio = 0u16;
     for (protocol, members) in cheaper(table, all, scale, tally) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::field::value::{ones, values_within};
 use crate::field::{Cond, Field, MaskKind};
+use crate::hash::QuickBuild;
 
 /// Largest number of values that is listed one by one.
 const LISTED_MAX: u128 = 1 << 16;
@@ -56,7 +57,7 @@ pub fn classes(field: Field, sets: &[&[Cond]]) -> Option<Classes> {
 /// Numbers for sets of members, in the order of their first use.
 #[derive(Default)]
 struct Names {
-    known: HashMap<Vec<usize>, usize>,
+    known: HashMap<Vec<usize>, usize, QuickBuild>,
     members: Vec<Vec<usize>>,
 }
 

@@ -100,6 +100,9 @@ impl Prospect {
     /// Filters and masks that become of them.
     #[must_use]
     pub fn at(&self, scale: Scale) -> (u64, u64) {
+        if self.ranged.is_empty() {
+            return price(self.plain.iter().map(|(kind, count)| (kind, *count)), scale);
+        }
         let mut groups = self.plain.clone();
         for ((protocol, shape), own) in &self.ranged {
             let worth = own.worth(scale);

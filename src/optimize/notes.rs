@@ -100,12 +100,11 @@ impl Tally {
             return;
         }
         let rule = |line: usize| table.lines.get(line).map(|line| line.tail.rule);
-        for dead in dead {
-            if let (Some(own), Some(by)) = (rule(dead.line), rule(dead.by)) {
-                let (count, known) = self.dead.entry(own).or_default();
-                *count += 1;
-                known.insert(by);
-            }
+        for dead in dead.chunk_by(|one, next| one == next) {
+            let Some((own, by)) = dead.first().and_then(|dead| rule(dead.line).zip(rule(dead.by))) else { continue };
+            let (count, known) = self.dead.entry(own).or_default();
+            *count += dead.len();
+            known.insert(by);
         }
         let left = filters - dead.len();
         self.note("dead", table, format!("{filters} filters -> {left}: no packet reaches the others"));

@@ -67,11 +67,26 @@ pub enum ScriptError {
 /// # Errors
 /// [`ScriptError`] when the `tc` of [`Options::iproute2`] has no words for a filter.
 pub fn script(program: &Program, placement: &Placement, options: &Options) -> Result<String, ScriptError> {
-    let filters = || program.attaches.iter().flat_map(|attached| attached.chains.iter().chain([&attached.entry]));
-    for filter in filters().flat_map(|chain| &chain.filters) {
-        check(program, filter, options.iproute2)?;
+    Ok(Script::of(program, placement.clone(), options)?.to_string())
+}
+
+/// A whole script, as [`script`] has it, to be written piece by piece: there may be very much of it.
+pub struct Script<'a> {
+    program: &'a Program,
+    placement: Placement,
+}
+
+impl<'a> Script<'a> {
+    /// Of this Program.
+    ///
+    /// # Errors
+    /// As for [`script`].
+    pub fn of(program: &'a Program, placement: Placement, options: &Options) -> Result<Self, ScriptError> {
+        let chains = program.attaches.iter().flat_map(|attached| attached.chains.iter().chain([&attached.entry]));
+        let mut filters = chains.flat_map(|chain| &chain.filters);
+        filters.try_for_each(|filter| check(program, filter, options.iproute2))?;
+        Ok(Self { program, placement })
     }
-    Ok(Script { program, placement }.to_string())
 }
 
 fn check(program: &Program, filter: &Filter, iproute2: (u16, u16)) -> Result<(), ScriptError> {
@@ -103,12 +118,6 @@ impl fmt::Display for Comment<'_> {
         parts.next().map_or(Ok(()), |first| f.write_str(first))?;
         parts.try_for_each(|part| f.write_char(' ').and_then(|()| f.write_str(part)))
     }
-}
-
-/// A whole script.
-struct Script<'a> {
-    program: &'a Program,
-    placement: &'a Placement,
 }
 
 impl fmt::Display for Script<'_> {

@@ -47,7 +47,7 @@ impl Lowering<'_> {
         if self.deep > 0 {
             return self.default_tail(facts, &passed.set);
         }
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(live.len().saturating_sub(start));
         for (place, live) in live.iter().enumerate().skip(start) {
             let at = first + live.index;
             let set = pending_of(live, self.zone(live.rule.pass));

@@ -101,6 +101,8 @@ impl<'a> Lowering<'a> {
         let first_rule = graph.rules.len();
         let rules = || attach.all_rules();
         let origins = Rc::make_mut(&mut graph.rules);
+        // Room for all of them, and for the three that are added: there may be very many.
+        origins.reserve_exact(rules().count() + 3);
         origins.extend(rules().map(|rule| rule_ref(&rule.info, Role::Rule, map)));
         let default_rule = origins.len();
         origins.push(rule_ref(&attach.default, Role::Default, map));

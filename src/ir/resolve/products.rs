@@ -168,7 +168,8 @@ fn ports(src: Option<&Intervals>, dst: Option<&Intervals>, shared: &mut Shared) 
 
 fn port_conds(lo: u128, hi: u128, masks: bool) -> Vec<Cond> {
     match (u16::try_from(lo), u16::try_from(hi)) {
-        (Ok(lo), Ok(hi)) if lo != hi && lo > 0 && !masks => vec![Cond::Range { lo, hi }],
+        (Ok(lo), Ok(hi)) if lo == hi => vec![Cond::Bits { value: lo.into(), mask: ones(16) }],
+        (Ok(lo), Ok(hi)) if lo > 0 && !masks => vec![Cond::Range { lo, hi }],
         _ => prefixes(lo, hi, 16).into_iter().map(|(value, mask)| Cond::Bits { value, mask }).collect(),
     }
 }
