@@ -22,15 +22,10 @@ impl Default for Fnv {
 
 impl Fnv {
     /// The lowest `bytes` bytes of a number. A byte that is zero only multiplies, and most of a number's are.
-    fn number(&mut self, mut number: u128, bytes: u32) {
-        let mut left = bytes;
-        while number != 0 {
-            let [byte, ..] = number.to_le_bytes();
-            self.write(&[byte]);
-            number >>= 8;
-            left = left.saturating_sub(1);
-        }
-        self.0 = self.0.wrapping_mul(PRIME.wrapping_pow(left));
+    fn number(&mut self, number: u128, bytes: u32) {
+        let set = u128::BITS.saturating_sub(number.leading_zeros()).div_ceil(8);
+        number.to_le_bytes().iter().take(set as usize).for_each(|byte| self.write(&[*byte]));
+        self.0 = self.0.wrapping_mul(PRIME.wrapping_pow(bytes.saturating_sub(set)));
     }
 }
 

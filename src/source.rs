@@ -155,6 +155,16 @@ impl SourceMap {
     }
 }
 
+/// A set as the language writes it: `eth0`, `{ eth1, eth2 }`.
+#[must_use]
+pub fn braced<T: AsRef<str>>(values: &[T]) -> String {
+    if let [one] = values {
+        return one.as_ref().to_owned();
+    }
+    let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+    format!("{{ {} }}", values.join(", "))
+}
+
 /// Words on one line with single blanks; comments are left out.
 #[must_use]
 pub fn one_line(text: &str) -> String {

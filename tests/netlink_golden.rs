@@ -47,7 +47,7 @@ mod golden {
 
     fn filter(protocol: u16, prio: u16, handle: u32, keys: Vec<Key>, actions: Vec<Action>) -> Request {
         let chain = Chain { index: 1, title: String::new(), filters: Vec::new() };
-        put(&chain, Role::Default, &Filter { prio, handle, protocol, keys, actions, rule: 0 })
+        put(&chain, Role::Default, &Filter { prio, handle, protocol, keys, actions: actions.into(), rule: 0 })
     }
 
     fn put(chain: &Chain, role: Role, filter: &Filter) -> Request {
@@ -115,7 +115,7 @@ mod golden {
             handle: 1,
             protocol: eth::P_IPV6,
             keys: Vec::new(),
-            actions: vec![Action::Ct(track(true), Control::Pipe), Action::Gact(Control::Goto(1))],
+            actions: vec![Action::Ct(track(true), Control::Pipe), Action::Gact(Control::Goto(1))].into(),
             rule: 0,
         };
         let snat = CtNat {

@@ -72,7 +72,7 @@ mod lab {
     }
 
     fn filter(prio: u16, handle: u32, protocol: u16, keys: Vec<Key>, actions: Vec<Action>) -> Filter {
-        Filter { prio, handle, protocol, keys, actions, rule: 1 }
+        Filter { prio, handle, protocol, keys, actions: actions.into(), rule: 1 }
     }
 
     fn entry() -> Chain {

@@ -1,5 +1,7 @@
 //! `ctpolicy compile`: the ruleset, for people and for `tc -batch`.
 
+use std::fmt;
+
 use clap::ValueEnum;
 
 use super::out::write_atomically;
@@ -94,17 +96,16 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
         }
         (Some(path), account) => {
             write_atomically(path, &texts.ruleset)?;
-            out.result(&account.unwrap_or_default())?;
+            out.result(account.unwrap_or_default())?;
         }
     }
     Ok(Exit::Done)
 }
 
 /// What there is to print.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Texts {
-    /// The ruleset.
-    pub ruleset: String,
+pub struct Texts<'a> {
+    /// The ruleset; nothing where only the account was asked for.
+    pub ruleset: Box<dyn fmt::Display + 'a>,
     /// What was done and what it costs, where that is asked for.
     pub account: Option<String>,
 }
@@ -113,7 +114,7 @@ pub struct Texts {
 ///
 /// # Errors
 /// [`Failure::Script`] when the script cannot say it.
-pub fn print(compiled: &Compiled, args: &Args) -> Result<Option<Texts>, Failure> {
+pub fn print<'a>(compiled: &'a Compiled, args: &Args) -> Result<Option<Texts<'a>>, Failure> {
     let (Some(program), Some(policy)) = (&compiled.program, &compiled.policy) else { return Ok(None) };
     let stats = args.stats.then(|| {
         let before = pipeline::plain(compiled).map(|plain| cost::cost(&plain, policy));
@@ -130,16 +131,16 @@ pub fn print(compiled: &Compiled, args: &Args) -> Result<Option<Texts>, Failure>
     };
     // An account can be had even of what a script cannot say.
     let wanted = account.is_none() || args.output.is_some();
-    let ruleset = if wanted { ruleset(program, args)? } else { String::new() };
+    let ruleset = if wanted { ruleset(program, args)? } else { Box::new("") };
     Ok(Some(Texts { ruleset, account }))
 }
 
-fn ruleset(program: &Program, args: &Args) -> Result<String, Failure> {
+fn ruleset<'a>(program: &'a Program, args: &Args) -> Result<Box<dyn fmt::Display + 'a>, Failure> {
     let placement = Placement::fresh(program);
     Ok(match args.format {
-        Format::Tc => tc::script(program, &placement, &tc::Options { iproute2: args.iproute2 })?,
-        Format::Json => json::json(program, &placement)?,
-        Format::Dot => dot::dot(program, &placement),
+        Format::Tc => Box::new(tc::Script::of(program, placement, &tc::Options { iproute2: args.iproute2 })?),
+        Format::Json => Box::new(json::json(program, &placement)?),
+        Format::Dot => Box::new(dot::dot(program, &placement)),
     })
 }
 
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     /// The texts for one rule under these arguments.
-    fn texts(words: &[&str]) -> Texts {
+    fn texts(words: &[&str]) -> (String, Option<String>) {
         #[derive(clap::Parser)]
         struct Words {
             #[command(flatten)]
@@ -158,19 +159,21 @@ mod tests {
         let args = <Words as clap::Parser>::try_parse_from(words).unwrap().args;
         let policy = "policy p on lo ingress {\n    allow tcp to port 80\n    default drop\n}\n";
         let files = std::collections::BTreeMap::from([("p.pol".to_owned(), policy.as_bytes().to_vec())]);
-        print(&pipeline::compile(&args.file, &files, &args.policy.options()).unwrap(), &args).unwrap().unwrap()
+        let compiled = pipeline::compile(&args.file, &files, &args.policy.options()).unwrap();
+        let texts = print(&compiled, &args).unwrap().unwrap();
+        (texts.ruleset.to_string(), texts.account)
     }
 
     #[test]
     fn the_ruleset_is_made_unless_costs_alone_are_asked_for() {
-        let plain = texts(&[]);
-        assert!(plain.ruleset.contains("flower") && plain.account.is_none());
-        let alone = texts(&["--stats"]);
-        assert!(alone.ruleset.is_empty() && alone.account.unwrap().contains("dearest packet"));
-        let both = texts(&["--stats", "-o", "out.tc"]);
-        assert_eq!(both.ruleset, plain.ruleset);
-        assert!(both.account.is_some());
-        let json = texts(&["--stats", "--format", "json"]).account.unwrap();
+        let (plain, account) = texts(&[]);
+        assert!(plain.contains("flower") && account.is_none());
+        let (ruleset, account) = texts(&["--stats"]);
+        assert!(ruleset.is_empty() && account.unwrap().contains("dearest packet"));
+        let (ruleset, account) = texts(&["--stats", "-o", "out.tc"]);
+        assert_eq!(ruleset, plain);
+        assert!(account.is_some());
+        let json = texts(&["--stats", "--format", "json"]).1.unwrap();
         assert!(json.starts_with('{'), "{json}");
     }
 

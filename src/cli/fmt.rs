@@ -47,7 +47,7 @@ fn one(path: &str, check: bool, out: Out) -> Result<Exit, Failure> {
     };
     if check {
         if new != *old {
-            out.result(&format!("{path}\n"))?;
+            out.result(format!("{path}\n"))?;
             return Ok(Exit::Policy);
         }
     } else if path == "-" {

@@ -70,7 +70,7 @@ pub fn run(args: &Args, out: Out) -> Result<Exit, Failure> {
 }
 
 fn print(runs: &[Compiled], out: Out, render: impl Fn(&Compiled) -> String) -> Result<(), Failure> {
-    runs.iter().try_for_each(|run| out.result(&render(run)))
+    runs.iter().try_for_each(|run| out.result(render(run)))
 }
 
 /// The findings of all runs as one document of the shape of [`render::json`].

@@ -1,5 +1,6 @@
 //! Standard output and standard error: colours, broken pipes, and what goes wrong around a policy.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
@@ -117,9 +118,8 @@ impl Out {
     ///
     /// # Errors
     /// [`Failure::Write`], but not for a reader who went away: what it wanted, it has.
-    pub fn result(self, text: &str) -> Result<(), Failure> {
-        let mut stream = io::stdout().lock();
-        match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+    pub fn result(self, text: impl fmt::Display) -> Result<(), Failure> {
+        match put(io::stdout().lock(), &text) {
             Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
                 Err(Failure::Write { path: "standard output".to_owned(), error: source })
             }
@@ -162,24 +162,24 @@ impl Out {
 ///
 /// # Errors
 /// [`Failure::Write`]; the old file is then as it was.
-pub fn write_atomically(path: &str, text: &str) -> Result<(), Failure> {
+pub fn write_atomically(path: &str, text: impl fmt::Display) -> Result<(), Failure> {
     let failed = |error| Failure::Write { path: format!("`{path}`"), error };
     // A link stays a link: what it leads to is replaced.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let old = std::fs::metadata(&target).ok();
     if old.as_ref().is_some_and(|old| !old.is_file()) {
         // A device or a pipe has no name to take.
-        return std::fs::write(&target, text).map_err(failed);
+        return std::fs::File::create(&target).and_then(|file| put(file, &text)).map_err(failed);
     }
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = target.with_file_name(name);
     let write = || -> io::Result<()> {
-        let mut file = std::fs::File::create(&beside)?;
+        let file = std::fs::File::create(&beside)?;
         if let Some(old) = &old {
             file.set_permissions(old.permissions())?;
         }
-        file.write_all(text.as_bytes())?;
+        put(&file, &text)?;
         file.sync_all()?;
         std::fs::rename(&beside, &target)
     };
@@ -187,6 +187,13 @@ pub fn write_atomically(path: &str, text: &str) -> Result<(), Failure> {
         let _ = std::fs::remove_file(&beside);
         failed(source)
     })
+}
+
+/// Writes the text piece by piece: a ruleset may be very long.
+fn put(stream: impl io::Write, text: &impl fmt::Display) -> io::Result<()> {
+    let mut stream = io::BufWriter::with_capacity(1 << 16, stream);
+    write!(stream, "{text}")?;
+    stream.flush()
 }
 
 #[cfg(test)]

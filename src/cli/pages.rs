@@ -29,7 +29,7 @@ pub struct ManPage {
 pub fn completions(args: &Completions, out: Out) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ctpolicy", &mut text);
-    out.result(&String::from_utf8_lossy(&text))?;
+    out.result(String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)
 }
 
@@ -47,7 +47,7 @@ pub fn man(args: &ManPage, out: Out) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     let failed = |error| Failure::Write { path: "the page".to_owned(), error };
     Man::new(command).render(&mut text).map_err(failed)?;
-    out.result(&String::from_utf8_lossy(&text))?;
+    out.result(String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use super::program::{Action, Attached, Chain, Control, Filter, Placement, Program, Role, chain_number};
+use super::program::{Action, Attached, Chain, Control, Filter, Mirred, Placement, Program, Role, chain_number};
 use super::tc::attach_title;
 
 /// Rules named on one edge before the rest is only counted.
@@ -100,13 +100,11 @@ impl Picture<'_> {
 
 /// Where a filter ends; `None` where the packet goes on with the next filter.
 fn target(filter: &Filter) -> Option<Target<'_>> {
-    let control = match filter.actions.last()? {
-        Action::Gact(control) | Action::Ct(_, control) => *control,
-        Action::Police(police) => police.conform,
-        Action::Mirred(mirred) if mirred.redirect => return Some(Target::Device(&mirred.device)),
-        Action::Mirred(_) => Control::Pipe,
-    };
-    match control {
+    let last = filter.actions.last()?;
+    if let Action::Mirred(Mirred { redirect: true, device, .. }) = last {
+        return Some(Target::Device(device));
+    }
+    match last.control() {
         Control::Pass => Some(Target::Pass),
         Control::Drop => Some(Target::Drop),
         Control::Goto(index) => Some(Target::Chain(index)),
@@ -148,7 +146,7 @@ mod tests {
             handle: 1,
             protocol: 3,
             keys: Vec::new(),
-            actions: vec![Action::Gact(control)],
+            actions: vec![Action::Gact(control)].into(),
             rule: 0,
         };
         let chain = |index, controls: &[Control]| Chain {

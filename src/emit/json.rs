@@ -140,7 +140,7 @@ fn filter(filter: &Filter, generation: u16) -> FilterJson {
     FilterJson {
         prio: filter.prio,
         handle: filter.handle,
-        protocol: ether_type(filter.protocol),
+        protocol: ether_type(filter.protocol).into_owned(),
         keys: filter
             .keys
             .iter()
@@ -237,7 +237,14 @@ mod tests {
     fn a_program_reads_back_as_json() {
         let mirred = Mirred { device: "eth1".into(), ingress: false, redirect: true };
         let keys = vec![Key::exact(Field::DstPort, 80)];
-        let filter = |actions, keys| Filter { prio: 1, handle: 1, protocol: 0x0800, keys, actions, rule: 0 };
+        let filter = |actions: Vec<Action>, keys| Filter {
+            prio: 1,
+            handle: 1,
+            protocol: 0x0800,
+            keys,
+            actions: actions.into(),
+            rule: 0,
+        };
         let chain = |index, filters| Chain { index, title: "rules".into(), filters };
         let attached = Attached {
             name: "web".into(),

@@ -1,13 +1,16 @@
 //! Graph -> Program: chains numbered, products multiplied out, prios and handles allotted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::abi::{ACTIONS_MAX, eth};
 use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::field::{Cond, Field, Key};
-use crate::hash::fnv;
+use crate::field::{Cond, Conds, Field, Key};
+use crate::hash::{QuickBuild, fnv};
 use crate::ir::graph::{End, Frame, Graph, HookGraph, Line, Step, Table, TableId, Tail};
 use crate::ir::policy::{Attach, Policy};
 use crate::optimize::notes::{Count, Notes, Tally};
@@ -23,7 +26,8 @@ declare_lints! {
     /// More gotos on one way than the kernel makes.
     pub TOO_DEEP: Error = "too-deep", "a packet would need more gotos than the kernel makes",
         "The kernel makes at most 16 gotos for a packet and drops it at the next. Each zone, each mark or label that is asked \
-         of a zone before another one, and each `continue` rule that sets something costs one. Use fewer of them in one policy.";
+         of a zone before another one costs one, and so does each `continue` rule that sets something, where a packet may match \
+         it and those before it. Use fewer of them in one policy.";
     /// More chains, prios or filters than fit.
     pub TOO_LARGE: Error = "too-large", "the policy becomes more chains, prios or filters than the kernel can number",
         "A chain has at most 65,535 prios and a policy at most 65,535 chains here. A prio is needed wherever rules of \
@@ -127,7 +131,7 @@ fn too_many_filters(graph: &Graph, policy: &Policy, filters_max: u64) -> Option<
 /// An error for the first rule that needs more actions than the kernel runs: it would ignore the last ones, and so the verdict.
 fn too_many_actions(graph: &Graph, policy: &Policy) -> Option<Diagnostic> {
     let tables = graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id));
-    let tails = tables.flat_map(|table| table.lines.iter().map(|line| &line.tail).chain([&table.otherwise]));
+    let tails = tables.flat_map(Table::tails);
     let entries = graph.hooks.iter().flat_map(|hook| hook.entries.iter().map(|(_, tail)| tail));
     let needs = |tail: &Tail| actions(tail, &HashMap::new()).len();
     let tail = tails.chain(entries).find(|tail| needs(tail) > usize::from(ACTIONS_MAX))?;
@@ -174,7 +178,7 @@ fn attached(
         .iter()
         .filter_map(|(frame, prio, protocol)| {
             let (_, tail) = hook.entries.iter().find(|(known, _)| known == frame)?;
-            let actions = actions(tail, &numbers);
+            let actions = actions(tail, &numbers).into();
             Some(Filter { prio: *prio, handle: 1, protocol: *protocol, keys: Vec::new(), actions, rule: tail.rule })
         })
         .collect();
@@ -184,8 +188,10 @@ fn attached(
 
 /// The filters of one table, `None` where prios run out.
 fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale, tally: &mut Tally) -> Option<Vec<Filter>> {
-    let mut all = Vec::new();
-    let mut tails: HashMap<&Tail, usize> = HashMap::new();
+    let count = table.lines.iter().map(Line::product).fold(0, u64::saturating_add).min(FILTERS_MAX);
+    let mut all = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+    let mut tails: HashMap<&Tail, usize, QuickBuild> = HashMap::default();
+    let mut same = Same { numbers, known: HashMap::default() };
     for (at, line) in table.lines.iter().enumerate() {
         let protocol = protocol(table.frame, line);
         let goes_on = line.tail.end == End::Continue;
@@ -195,19 +201,20 @@ fn filters(table: &Table, numbers: &HashMap<TableId, u32>, scale: Scale, tally: 
             all.push((protocol, Placed { keys: keys.to_vec(), line: at, does, goes_on }));
         });
     }
+    drop(tails);
     let mut filters = Vec::new();
     let mut prio = 0u16;
     for (protocol, members) in cheaper(table, all, scale, tally) {
         prio = prio.checked_add(1)?;
         for (member, handle) in members.into_iter().zip(1..) {
             let tail = &table.lines.get(member.line)?.tail;
-            let actions = actions(tail, numbers);
+            let actions = same.actions(tail);
             filters.push(Filter { prio, handle, protocol, keys: member.keys, actions, rule: tail.rule });
         }
     }
     let last = prio.checked_add(1)?;
     let tail = &table.otherwise;
-    let actions = actions(tail, numbers);
+    let actions = same.actions(tail);
     filters.push(Filter { prio: last, handle: 1, protocol: eth::P_ALL, keys: Vec::new(), actions, rule: tail.rule });
     Some(filters)
 }
@@ -240,26 +247,26 @@ pub(crate) fn protocol(frame: Frame, line: &Line) -> u16 {
 }
 
 /// The line's sets, with the inner ethertype that flower wants before it reads anything behind a VLAN tag.
-fn sets(frame: Frame, line: &Line) -> Vec<(Field, Vec<Cond>)> {
-    let mut sets = line.sets.clone();
+fn sets(frame: Frame, line: &Line) -> Cow<'_, [(Field, Conds)]> {
     let inner = match frame {
         Frame::TaggedIp4 => eth::P_IP,
         Frame::TaggedIp6 => eth::P_IPV6,
-        _ => return sets,
+        _ => return Cow::Borrowed(&line.sets),
     };
-    sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(inner))]));
+    let mut sets = line.sets.clone();
+    sets.push((Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(inner)).into()));
     sets.sort_by_key(|(field, _)| *field);
-    sets
+    Cow::Owned(sets)
 }
 
 /// Calls `each` with every combination of one condition per field, in order.
-pub(crate) fn product(sets: &[(Field, Vec<Cond>)], each: &mut impl FnMut(&[Key])) {
-    fn step(sets: &[(Field, Vec<Cond>)], keys: &mut Vec<Key>, each: &mut impl FnMut(&[Key])) {
+pub(crate) fn product<C: Deref<Target = [Cond]>>(sets: &[(Field, C)], each: &mut impl FnMut(&[Key])) {
+    fn step<C: Deref<Target = [Cond]>>(sets: &[(Field, C)], keys: &mut Vec<Key>, each: &mut impl FnMut(&[Key])) {
         let Some(((field, conds), rest)) = sets.split_first() else {
             each(keys);
             return;
         };
-        for cond in conds {
+        for cond in conds.iter() {
             // A mask without bits asks nothing.
             let empty = matches!(cond, Cond::Bits { mask: 0, .. });
             if !empty {
@@ -272,6 +279,19 @@ pub(crate) fn product(sets: &[(Field, Vec<Cond>)], each: &mut impl FnMut(&[Key])
         }
     }
     step(sets, &mut Vec::with_capacity(sets.len()), each);
+}
+
+/// The actions of a chain's filters: those of equal tails are shared.
+struct Same<'t> {
+    numbers: &'t HashMap<TableId, u32>,
+    known: HashMap<(&'t [Step], &'t End), Arc<Vec<Action>>, QuickBuild>,
+}
+
+impl<'t> Same<'t> {
+    fn actions(&mut self, tail: &'t Tail) -> Arc<Vec<Action>> {
+        let new = || actions(tail, self.numbers).into();
+        self.known.entry((&tail.steps, &tail.end)).or_insert_with(new).clone()
+    }
 }
 
 /// Steps and end as actions. The end goes into the control of the last step where that can hold it, else into a gact.

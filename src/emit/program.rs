@@ -4,6 +4,7 @@
 //! and the generation, which an emitter turns into kernel chain numbers with [`chain_number`].
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::field::Key;
 use crate::ir::policy::{Hook, NatSide};
@@ -101,8 +102,8 @@ pub struct Filter {
     pub protocol: u16,
     /// In canonical field order.
     pub keys: Vec<Key>,
-    /// 1..=32; the last one decides, all others pipe (a police that drops the excess also pipes).
-    pub actions: Vec<Action>,
+    /// 1..=32; the last one decides, all others pipe (a police that drops the excess also pipes). Filters that do the same share them.
+    pub actions: Arc<Vec<Action>>,
     /// Index into [`Program::rules`].
     pub rule: usize,
 }
@@ -301,6 +302,19 @@ pub const fn police_index(generation: u16, budget: u32) -> u32 {
 /// Most budgets that one Program may have.
 pub const BUDGETS_MAX: u32 = 1 << 19;
 
+impl Action {
+    /// Where a packet goes on behind it. A redirect takes the packet away, which accepts it as far as classification goes.
+    #[must_use]
+    pub const fn control(&self) -> Control {
+        match self {
+            Self::Gact(control) | Self::Ct(_, control) => *control,
+            Self::Mirred(Mirred { redirect: true, .. }) => Control::Pass,
+            Self::Mirred(_) => Control::Pipe,
+            Self::Police(police) => police.conform,
+        }
+    }
+}
+
 impl Attached {
     /// All chains, the entry chain first.
     pub fn all_chains(&self) -> impl Iterator<Item = &Chain> {
@@ -317,7 +331,7 @@ impl Attached {
     /// Whether packets go through conntrack.
     #[must_use]
     pub fn tracks(&self) -> bool {
-        let actions = self.all_chains().flat_map(|chain| &chain.filters).flat_map(|filter| &filter.actions);
+        let actions = self.all_chains().flat_map(|chain| &chain.filters).flat_map(|filter| filter.actions.iter());
         actions.into_iter().any(|action| matches!(action, Action::Ct(Ct::Track { .. }, _)))
     }
 }

@@ -3,12 +3,13 @@
 //! A Program decides every packet by the rule that the policy decides it by, so a rule without a filter decides none. Why,
 //! the policy tells, where one rule before it takes all it could match; else the optimizer, which saw what takes each filter.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::program::Program;
 use crate::declare_lints;
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
+use crate::hash::QuickBuild;
 use crate::ir::packet::device_value;
 use crate::ir::policy::{Alt, Attach, Hook, Policy, Rule, StateSet, Verdict};
 use crate::optimize::notes::Notes;
@@ -28,15 +29,19 @@ declare_lints! {
 /// Most pairs of rules that are held against each other to tell why; a policy with more dead rules is told which, not why.
 const WORK_MAX: usize = 4_000_000;
 
+/// Lists of which no more pairs are held against each other are short.
+const SHORT: usize = 8;
+
 /// Most rules that are shown beside one.
 const SHOWN_MAX: usize = 3;
 
 /// Warns of every rule that no packet reaches, wherever it is used.
 pub fn check(program: &Program, policy: &Policy, notes: &Notes, diags: &mut Diagnostics) {
     let name = |rule: usize| program.rules.get(rule).map(|rule| (rule.policy.as_str(), rule.position));
-    let reached: BTreeSet<(&str, usize)> = program.filters().filter_map(|filter| name(filter.rule)).collect();
-    let mut written: HashMap<(&str, usize), &Rule> = HashMap::new();
-    let mut alive: BTreeSet<Span> = BTreeSet::new();
+    let reached: HashSet<(&str, usize), QuickBuild> =
+        program.filters().filter_map(|filter| name(filter.rule)).collect();
+    let mut written: HashMap<(&str, usize), &Rule, QuickBuild> = HashMap::default();
+    let mut alive: HashSet<Span, QuickBuild> = HashSet::default();
     let mut dead: BTreeMap<Span, (&Rule, Option<&Rule>, bool)> = BTreeMap::new();
     let mut work = 0;
     for attach in &policy.attaches {
@@ -149,17 +154,23 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
     (zones || wide.actions == rule.actions) && states && asks_no_more(wide, rule) && alts()
 }
 
+fn set_covers(wide: &Conds, own: &Conds) -> bool {
+    wide == own || own.iter().all(|cond| wide.iter().any(|other| other.covers(*cond)))
+}
+
 fn alt_covers(wide: &Alt, alt: &Alt) -> bool {
     let vlan = match (&wide.vlan, &alt.vlan) {
         (None, None) => true,
         (Some(wide), Some(own)) => own.iter().all(|id| wide.contains(id)),
         _ => false,
     };
-    let fields = || {
+    // Short lists first: most rules that differ do so there.
+    let fields = |short: bool| {
         wide.sets.iter().all(|(field, wide)| {
             let own = alt.sets.iter().find(|(other, _)| other == field);
-            own.is_some_and(|(_, own)| own.iter().all(|cond| wide.iter().any(|other| other.covers(*cond))))
+            own.is_some_and(|(_, own)| (wide.len() * own.len() <= SHORT) != short || set_covers(wide, own))
         })
     };
-    wide.link == alt.link && vlan && wide.not_in.iter().all(|device| alt.not_in.contains(device)) && fields()
+    let devices = || wide.not_in.iter().all(|device| alt.not_in.contains(device));
+    wide.link == alt.link && vlan && devices() && fields(true) && fields(false)
 }

@@ -1,5 +1,9 @@
 //! Values of match fields: bits under a mask, and ranges; their algebra.
 
+use std::fmt;
+
+use std::sync::Arc;
+
 use super::Field;
 
 /// All `bits` low bits set.
@@ -25,6 +29,21 @@ pub fn values_within(mask: u128) -> impl Iterator<Item = u128> {
         next = (after != 0).then_some(after);
         Some(value)
     })
+}
+
+/// A hardware address: `02:00:00:00:00:01`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mac(pub u128);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut colon = "";
+        for byte in self.0.to_be_bytes().iter().skip(10) {
+            write!(f, "{colon}{byte:02x}")?;
+            colon = ":";
+        }
+        Ok(())
+    }
 }
 
 /// What one key asks of its field.
@@ -79,6 +98,18 @@ impl Cond {
                 Some(Self::Bits { value: v1 | v2, mask: m1 | m2 })
             }
             _ => None,
+        }
+    }
+
+    /// First and last value of a range or a prefix of a field of so many bits; `None` for bits here and there.
+    #[must_use]
+    pub fn interval(self, bits: u8) -> Option<(u128, u128)> {
+        match self {
+            Self::Range { lo, hi } => Some((lo.into(), hi.into())),
+            Self::Bits { value, mask } => {
+                let host = !mask & ones(bits);
+                (host & host.wrapping_add(1) == 0).then_some((value, value | host))
+            }
         }
     }
 
@@ -185,20 +216,21 @@ pub fn complement(value: u128, mask: u128, bits: u8) -> Vec<(u128, u128)> {
 /// A set of unsigned numbers as sorted, disjoint, non-adjacent closed intervals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Intervals {
-    list: Vec<(u128, u128)>,
+    /// Shared: a set that has a name is copied into every rule that names it.
+    list: Arc<[(u128, u128)]>,
 }
 
 impl Intervals {
     /// The set of everything in `bits` bits.
     #[must_use]
     pub fn all(bits: u8) -> Self {
-        Self { list: vec![(0, ones(bits))] }
+        Self { list: Arc::new([(0, ones(bits))]) }
     }
 
     /// The set of `lo..=hi`.
     #[must_use]
     pub fn one(lo: u128, hi: u128) -> Self {
-        Self { list: vec![(lo, hi)] }
+        Self { list: Arc::new([(lo, hi)]) }
     }
 
     /// A set of any intervals, in any order.
@@ -212,7 +244,7 @@ impl Intervals {
             }
             joins
         });
-        Self { list }
+        Self { list: list.into() }
     }
 
     /// The intervals, sorted.
@@ -232,7 +264,7 @@ impl Intervals {
     pub fn complement(&self, bits: u8) -> Self {
         let mut list = Vec::with_capacity(self.list.len() + 1);
         let mut next = Some(0u128);
-        for &(lo, hi) in &self.list {
+        for &(lo, hi) in self.list() {
             if let Some(from) = next
                 && from < lo
             {
@@ -245,7 +277,7 @@ impl Intervals {
         {
             list.push((from, ones(bits)));
         }
-        Self { list }
+        Self { list: list.into() }
     }
 
     /// What is in `self` and not in `other`.
@@ -266,7 +298,7 @@ impl Intervals {
             }
             if h1 < h2 { i += 1 } else { j += 1 }
         }
-        Self { list }
+        Self { list: list.into() }
     }
 
     /// Whether this value is in it.

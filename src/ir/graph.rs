@@ -12,7 +12,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::Topo;
 
 use crate::emit::program::{Ct, Police, RuleRef};
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::hash::Quick;
 use crate::ir::policy::{Hook, Out};
 use crate::optimize::notes::Notes;
@@ -111,13 +111,21 @@ pub struct Tail {
     pub rule: usize,
 }
 
+impl Tail {
+    /// The table that it goes to.
+    #[must_use]
+    pub const fn goto(&self) -> Option<TableId> {
+        if let End::Goto(id) = self.end { Some(id) } else { None }
+    }
+}
+
 /// A line: if every field satisfies one of its conditions, the tail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
     /// Ethertype, where the frame leaves it open.
     pub ether: Option<u16>,
     /// Fields in canonical order.
-    pub sets: Vec<(Field, Vec<Cond>)>,
+    pub sets: Vec<(Field, Conds)>,
     /// What then.
     pub tail: Tail,
 }
@@ -127,6 +135,18 @@ impl Line {
     #[must_use]
     pub fn product(&self) -> u64 {
         self.sets.iter().fold(1, |product, (_, conds)| product.saturating_mul(conds.len() as u64))
+    }
+
+    /// What it asks of a field; `None` where it asks nothing.
+    #[must_use]
+    pub fn asked(&self, field: Field) -> Option<&[Cond]> {
+        self.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+    }
+
+    /// Whether it matches every packet that meets it, and decides.
+    #[must_use]
+    pub fn always(&self) -> bool {
+        self.ether.is_none() && self.sets.is_empty() && self.tail.end != End::Continue
     }
 }
 
@@ -141,6 +161,13 @@ pub struct Table {
     pub lines: Vec<Line>,
     /// When no line decides.
     pub otherwise: Tail,
+}
+
+impl Table {
+    /// What is done with its packets, the last tail last.
+    pub fn tails(&self) -> impl Iterator<Item = &Tail> {
+        self.lines.iter().map(|line| &line.tail).chain([&self.otherwise])
+    }
 }
 
 /// What a policy block does with a frame first.
@@ -158,12 +185,15 @@ pub struct HookGraph {
     pub dispatch: usize,
     /// Filters before any were spent to save lookups; 0 where none were.
     pub needed: u64,
+    /// Gotos on one way that its rules need, where they are so many that they were not written out; else 0.
+    pub deep: usize,
 }
 
 /// All tables of all policies.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
-    tables: StableDiGraph<Table, ()>,
+    /// Shared: a pass that leaves a table as it is does not copy it.
+    tables: StableDiGraph<Rc<Table>, ()>,
     /// Tables by hash, to store equal ones once. Never iterated.
     known: HashMap<u64, Vec<TableId>>,
     /// One per policy.
@@ -180,7 +210,8 @@ pub struct Graph {
 
 impl Graph {
     /// Adds a table, or finds the equal one (titles do not count).
-    pub fn table(&mut self, table: Table) -> TableId {
+    pub fn table(&mut self, table: impl Into<Rc<Table>>) -> TableId {
+        let table = table.into();
         let mut hasher = Quick::default();
         (table.frame, &table.lines, &table.otherwise).hash(&mut hasher);
         let hash = hasher.finish();
@@ -193,15 +224,9 @@ impl Graph {
                 }
             }
         }
-        let mut targets: Vec<NodeIndex> = table
-            .lines
-            .iter()
-            .map(|line| &line.tail)
-            .chain([&table.otherwise])
-            .filter_map(|tail| if let End::Goto(TableId(to)) = tail.end { Some(to) } else { None })
-            // A goto to nowhere has no edge; a proof finds it.
-            .filter(|to| self.tables.contains_node(*to))
-            .collect();
+        // A goto to nowhere has no edge; a proof finds it.
+        let targets = table.tails().filter_map(Tail::goto).map(|id| id.0).filter(|to| self.tables.contains_node(*to));
+        let mut targets: Vec<NodeIndex> = targets.collect();
         targets.sort_unstable();
         targets.dedup();
         self.filters = table.lines.iter().map(Line::product).fold(self.filters, u64::saturating_add);
@@ -216,13 +241,25 @@ impl Graph {
     /// The table.
     #[must_use]
     pub fn get(&self, id: TableId) -> Option<&Table> {
-        self.tables.node_weight(id.0)
+        self.tables.node_weight(id.0).map(Rc::as_ref)
+    }
+
+    /// The table that a tail goes to.
+    #[must_use]
+    pub fn target(&self, tail: &Tail) -> Option<&Table> {
+        self.get(tail.goto()?)
     }
 
     /// Number of tables.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tables.node_count()
+    }
+
+    /// Filters of all its tables, their last ones not counted.
+    #[must_use]
+    pub const fn held(&self) -> u64 {
+        self.filters
     }
 
     /// Whether its tables hold more filters than it may become: no pass needs to go on.
@@ -240,7 +277,8 @@ impl Graph {
     /// The tables that a hook reaches, every one before those it goes to.
     #[must_use]
     pub fn reachable(&self, hook: &HookGraph) -> Vec<TableId> {
-        let mut wanted: Vec<NodeIndex> = hook.entries.iter().filter_map(|(_, tail)| goto(tail)).collect();
+        let mut wanted: Vec<NodeIndex> =
+            hook.entries.iter().filter_map(|(_, tail)| tail.goto()).map(|id| id.0).collect();
         let mut seen = std::collections::BTreeSet::new();
         while let Some(node) = wanted.pop() {
             if seen.insert(node) {
@@ -264,14 +302,11 @@ impl Graph {
         // Tables under way, with the targets that are still to be seen.
         let mut way: Vec<(TableId, Vec<TableId>)> = Vec::new();
         for (_, tail) in &hook.entries {
-            let mut next = if let End::Goto(to) = tail.end { Some(to) } else { None };
+            let mut next = tail.goto();
             loop {
                 if let Some(id) = next.take().filter(|id| seen.insert(*id)) {
-                    let table = self.get(id);
-                    let lines = table.into_iter().flat_map(|table| table.lines.iter().map(|line| &line.tail));
-                    let tails = lines.chain(table.map(|table| &table.otherwise));
-                    let targets = tails.filter_map(|tail| if let End::Goto(to) = tail.end { Some(to) } else { None });
-                    let mut targets: Vec<TableId> = targets.collect();
+                    let tails = self.get(id).into_iter().flat_map(Table::tails);
+                    let mut targets: Vec<TableId> = tails.filter_map(Tail::goto).collect();
                     targets.reverse();
                     way.push((id, targets));
                 }
@@ -289,7 +324,7 @@ impl Graph {
     /// A new graph in which `place` has put each table, one after all those that it goes to: it answers with the table
     /// to go to instead.
     #[must_use]
-    pub fn rebuilt(&self, mut place: impl FnMut(&mut Self, &HookGraph, Table) -> TableId) -> Self {
+    pub fn rebuilt(&self, mut place: impl FnMut(&mut Self, &HookGraph, Rc<Table>) -> TableId) -> Self {
         let mut new = Self { rules: self.rules.clone(), notes: self.notes.clone(), most: self.most, ..Self::default() };
         for hook in &self.hooks {
             let mut moved: HashMap<TableId, TableId> = HashMap::new();
@@ -301,9 +336,12 @@ impl Graph {
                 }
             };
             for id in self.targets_first(hook) {
-                let Some(mut table) = self.get(id).cloned() else { continue };
-                table.lines.iter_mut().for_each(|line| redirect(&mut line.tail, &moved));
-                redirect(&mut table.otherwise, &moved);
+                let Some(mut table) = self.tables.node_weight(id.0).cloned() else { continue };
+                if table.tails().filter_map(Tail::goto).any(|to| moved.get(&to).is_some_and(|now| *now != to)) {
+                    let table = Rc::make_mut(&mut table);
+                    table.lines.iter_mut().for_each(|line| redirect(&mut line.tail, &moved));
+                    redirect(&mut table.otherwise, &moved);
+                }
                 let now = place(&mut new, hook, table);
                 moved.insert(id, now);
             }
@@ -330,11 +368,7 @@ impl Graph {
             let most = below.filter_map(|to| depth.get(&to)).max().copied().unwrap_or(0);
             depth.insert(node, most + 1);
         }
-        let entries = hook.entries.iter().filter_map(|(_, tail)| goto(tail));
-        entries.filter_map(|node| depth.get(&node)).max().copied().unwrap_or(0)
+        let entries = hook.entries.iter().filter_map(|(_, tail)| tail.goto());
+        entries.filter_map(|id| depth.get(&id.0)).max().copied().unwrap_or(0).max(hook.deep)
     }
-}
-
-fn goto(tail: &Tail) -> Option<NodeIndex> {
-    if let End::Goto(TableId(node)) = tail.end { Some(node) } else { None }
 }

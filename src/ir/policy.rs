@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::abi::ct_state as k;
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::source::{SourceMap, Span, one_line};
 
 /// One file with its includes: the whole policy of a network namespace.
@@ -205,7 +205,21 @@ pub struct Alt {
     pub not_in: Vec<String>,
     /// Fields in canonical order, each at most once, each with a non-empty list. Ports come only with `IpProto` of
     /// TCP, UDP or SCTP; ICMP fields only with ICMP's; `IpProto` conditions of one alternative then hold one value.
-    pub sets: Vec<(Field, Vec<Cond>)>,
+    pub sets: Vec<(Field, Conds)>,
+}
+
+impl Alt {
+    /// What it asks of a field; `None` where it asks nothing.
+    #[must_use]
+    pub fn asked(&self, field: Field) -> Option<&[Cond]> {
+        self.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
+    }
+
+    /// Its conditions multiplied out.
+    #[must_use]
+    pub fn product(&self) -> u64 {
+        self.sets.iter().fold(1, |product, (_, conds)| product.saturating_mul(conds.len() as u64))
+    }
 }
 
 /// Link-level class of a frame (behind its VLAN tag, if any).

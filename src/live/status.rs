@@ -15,7 +15,7 @@ use crate::emit::cost::report::grouped;
 use crate::emit::json::role_word;
 use crate::emit::netlink::Live;
 use crate::emit::program::{Role, RuleRef};
-use crate::emit::tc::device_words;
+use crate::source::braced;
 
 pub use json::VERSION;
 pub use problems::Problem;
@@ -162,7 +162,7 @@ fn users(live: &Live, block: u32) -> String {
         let own = live.devices.iter().map(|device| &device.blocks).filter(|blocks| blocks.on(hook) == block);
         let names: Vec<String> = own.map(|blocks| blocks.device.clone()).collect();
         if !names.is_empty() {
-            return format!("{} {}", device_words(&names), hook.word());
+            return format!("{} {}", braced(&names), hook.word());
         }
     }
     "no device".to_owned()

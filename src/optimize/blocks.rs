@@ -10,9 +10,11 @@
 
 use std::collections::BTreeMap;
 
+use super::kinds::Kinds;
 use super::masks::Kind;
 use super::price::Scale;
-use super::prios::{Placed, Shape, shape_of};
+use super::prios::{Placed, Shape};
+use crate::emit::linearize::product;
 use crate::field::value::ones;
 use crate::field::{Cond, Field, Key};
 
@@ -48,11 +50,17 @@ impl Ranged {
 /// The masks with ranges among those of these filters.
 #[must_use]
 pub fn ranged(filters: &[(u16, Placed)]) -> BTreeMap<Kind, Ranged> {
-    let mut ranged: BTreeMap<Kind, Ranged> = BTreeMap::new();
-    let lists = || filters.iter().filter(|(_, filter)| filter.keys.iter().any(|key| key.cond.mask().is_none()));
-    for (protocol, filter) in lists() {
-        let new = || Ranged { count: 0, sizes: BTreeMap::new(), written: 0 };
-        let own = ranged.entry((*protocol, shape_of(&filter.keys))).or_insert_with(new);
+    let (numbers, kinds) = Kinds::of(filters);
+    own(filters, &numbers, &kinds).into_iter().zip(kinds).filter_map(|(own, kind)| Some((kind, own?))).collect()
+}
+
+/// The same, for each kind of filters: `None` where it has no ranges.
+fn own(filters: &[(u16, Placed)], numbers: &[usize], kinds: &[Kind]) -> Vec<Option<Ranged>> {
+    let new = || Ranged { count: 0, sizes: BTreeMap::new(), written: 0 };
+    let has_ranges = |(_, shape): &Kind| shape.iter().any(|(_, mask)| mask.is_none());
+    let mut ranged: Vec<Option<Ranged>> = kinds.iter().map(|kind| has_ranges(kind).then(new)).collect();
+    for ((_, filter), kind) in filters.iter().zip(numbers) {
+        let Some(Some(own)) = ranged.get_mut(*kind) else { continue };
         own.count += 1;
         for key in &filter.keys {
             if let Cond::Range { lo, hi } = key.cond {
@@ -61,8 +69,8 @@ pub fn ranged(filters: &[(u16, Placed)]) -> BTreeMap<Kind, Ranged> {
             }
         }
     }
-    for (protocol, filter) in lists() {
-        if let Some(own) = ranged.get_mut(&(*protocol, shape_of(&filter.keys))) {
+    for ((_, filter), kind) in filters.iter().zip(numbers) {
+        if let Some(Some(own)) = ranged.get_mut(*kind) {
             own.written += filter.keys.iter().fold(1u64, |product, key| product * blocks_of(key, &own.sizes));
         }
     }
@@ -72,27 +80,22 @@ pub fn ranged(filters: &[(u16, Placed)]) -> BTreeMap<Kind, Ranged> {
 /// Ranges as all their blocks of one size, mask by mask, where that is cheaper.
 #[must_use]
 pub fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
-    let mut ranged = ranged(&filters);
-    ranged.retain(|_, own| own.worth(scale));
-    if ranged.is_empty() {
+    let (numbers, kinds) = Kinds::of(&filters);
+    let mut ranged = own(&filters, &numbers, &kinds);
+    for own in &mut ranged {
+        *own = own.take().filter(|own| own.worth(scale));
+    }
+    if ranged.iter().all(Option::is_none) {
         return filters;
     }
     let mut out = Vec::with_capacity(filters.len());
-    for (protocol, filter) in filters {
-        match ranged.get(&(protocol, shape_of(&filter.keys))) {
-            Some(Ranged { sizes, .. }) => {
-                let mut all: Vec<Vec<Key>> = vec![Vec::new()];
-                for key in &filter.keys {
-                    let conds = conds_of(key, sizes);
-                    let longer = |keys: Vec<Key>| {
-                        let with = |cond: &Cond| [keys.as_slice(), &[Key { field: key.field, cond: *cond }]].concat();
-                        conds.iter().map(with).collect::<Vec<_>>()
-                    };
-                    all = all.into_iter().flat_map(longer).collect();
-                }
-                out.extend(all.into_iter().map(|keys| (protocol, Placed { keys, ..filter })));
+    for ((protocol, filter), kind) in filters.into_iter().zip(numbers) {
+        match ranged.get(kind) {
+            Some(Some(Ranged { sizes, .. })) => {
+                let sets: Vec<_> = filter.keys.iter().map(|key| (key.field, conds_of(key, sizes))).collect();
+                product(&sets, &mut |keys| out.push((protocol, Placed { keys: keys.to_vec(), ..filter })));
             }
-            None => out.push((protocol, filter)),
+            _ => out.push((protocol, filter)),
         }
     }
     out

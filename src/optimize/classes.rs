@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::field::value::{ones, values_within};
 use crate::field::{Cond, Field, MaskKind};
+use crate::hash::QuickBuild;
 
 /// Largest number of values that is listed one by one.
 const LISTED_MAX: u128 = 1 << 16;
@@ -49,25 +50,14 @@ pub fn classes(field: Field, sets: &[&[Cond]]) -> Option<Classes> {
         return Some(under_one_mask(first, sets));
     }
     let row = field.row();
-    let by_prefix = row.mask != MaskKind::Exact && conds().all(|cond| interval(cond, row.bits).is_some());
+    let by_prefix = row.mask != MaskKind::Exact && conds().all(|cond| cond.interval(row.bits).is_some());
     if by_prefix { by_prefixes(row.bits, sets) } else { None }
-}
-
-/// First and last value of a range or prefix.
-fn interval(cond: Cond, bits: u8) -> Option<(u128, u128)> {
-    match cond {
-        Cond::Range { lo, hi } => Some((lo.into(), hi.into())),
-        Cond::Bits { value, mask } => {
-            let host = !mask & ones(bits);
-            (host & host.wrapping_add(1) == 0).then_some((value, value | host))
-        }
-    }
 }
 
 /// Numbers for sets of members, in the order of their first use.
 #[derive(Default)]
 struct Names {
-    known: HashMap<Vec<usize>, usize>,
+    known: HashMap<Vec<usize>, usize, QuickBuild>,
     members: Vec<Vec<usize>>,
 }
 
@@ -153,7 +143,7 @@ fn blocks(bits: u8, sets: &[&[Cond]], names: &mut Names) -> Option<Vec<(u128, u1
     // Where a set begins (+1) or has ended (-1).
     let mut edges: Vec<(u128, usize, i32)> = Vec::new();
     for (member, set) in sets.iter().enumerate() {
-        for (lo, hi) in set.iter().filter_map(|cond| interval(*cond, bits)) {
+        for (lo, hi) in set.iter().filter_map(|cond| cond.interval(bits)) {
             edges.push((lo, member, 1));
             if hi < full {
                 edges.push((hi + 1, member, -1));

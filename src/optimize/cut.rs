@@ -19,20 +19,23 @@
 //!
 //! Lines that ask less stand in several chains: filters are spent for lookups, out of the budget that the masks have too
 //! (performance.md 3: "chain tree"). To cut in two spares lines that ask nothing of a field a copy in every chain; it costs a
-//! goto, and a packet that meets none of the first lines pays for both. [`plan`] says what is worth most.
+//! goto, and a packet that meets none of the first lines pays for both. [`plan`] says what is worth most for one list, [`tree`] which
+//! list is next.
 
 mod cost;
 mod plan;
 mod sorted;
+mod tree;
 
-use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::notes::Note;
 use super::price::Scale;
+use super::ways::Place;
 use crate::field::{Cond, Field};
-use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
-use plan::{Plan, plan};
+use crate::ir::graph::{Graph, Line, Table, TableId};
 use sorted::{Asking, Sorted};
+use tree::Tree;
 
 /// A way to cut by a field.
 struct Cut {
@@ -47,108 +50,19 @@ struct Cut {
 
 /// Puts the table into the graph, cut where that pays, over at most `levels` further gotos. `dispatch` is the origin of filters
 /// that only lead on.
-pub fn cut(graph: &mut Graph, table: &Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
+pub fn cut(graph: &mut Graph, table: Rc<Table>, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let before = graph.len();
-    let filters = table.lines.iter().map(Line::product).fold(0, u64::saturating_add);
-    let most = scale.cutting(filters);
-    let tail = match plan(&table.lines, levels, most, scale) {
-        Plan::Flat => return graph.table(table.clone()),
-        plan => {
-            let mut cutting = Cutting { graph, table, dispatch, scale };
-            cutting.follow(plan, table.lines.clone(), &table.otherwise, levels, most)
-        }
-    };
-    let id = match tail.end {
-        End::Goto(id) if tail.steps.is_empty() => id,
-        _ => graph.table(Table { lines: Vec::new(), otherwise: tail, ..table.clone() }),
-    };
+    let Some(tree) = Tree::grown(&table.lines, levels, scale) else { return graph.table(table) };
+    let mut place = Place { graph, table: &table, dispatch };
+    let way = tree.build(&mut place);
+    let id = place.end(way);
     let chains = graph.len() - before;
     if chains > 1 {
+        let filters = table.lines.iter().map(Line::product).fold(0, u64::saturating_add);
         let text = format!("{filters} filters in one chain -> {chains} chains: each holds what can match there");
         graph.notes.list.push(Note { pass: "cut", at: table.title.clone(), text });
     }
     id
-}
-
-struct Cutting<'a> {
-    graph: &'a mut Graph,
-    table: &'a Table,
-    dispatch: usize,
-    scale: Scale,
-}
-
-impl Cutting<'_> {
-    /// What is done with a packet that meets these lines, and `rest` after them: over at most so many gotos but the first, in about so
-    /// many filters.
-    fn build(&mut self, mut lines: Vec<Line>, rest: &Tail, levels: usize, most: u64) -> Tail {
-        let always = |line: &Line| line.ether.is_none() && line.sets.is_empty() && line.tail.end != End::Continue;
-        let mut rest = rest.clone();
-        if let Some(at) = lines.iter().position(always) {
-            rest = lines.drain(at..).next().map_or(rest, |line| line.tail);
-        }
-        if lines.is_empty() {
-            return rest;
-        }
-        let plan = plan(&lines, levels, most, self.scale);
-        self.follow(plan, lines, &rest, levels, most)
-    }
-
-    fn follow(&mut self, plan: Plan, mut lines: Vec<Line>, rest: &Tail, levels: usize, most: u64) -> Tail {
-        match plan {
-            Plan::Flat => self.put(lines, rest.clone()),
-            Plan::Cut(cut) => self.cut(&lines, &cut, rest, levels, most),
-            Plan::Two(at, first) => {
-                let last = lines.split_off(at);
-                let below = levels.saturating_sub(1) / 2;
-                let rest = self.build(last, rest, below, most.saturating_sub(first));
-                // Where the others come to nothing, there is no goto.
-                self.build(lines, &rest, levels.saturating_sub(1 + below), first)
-            }
-        }
-    }
-
-    fn cut(&mut self, lines: &[Line], cut: &Cut, rest: &Tail, levels: usize, most: u64) -> Tail {
-        let sorted = &cut.sorted;
-        let all = sorted.filters.iter().fold(sorted.rest_filters, |sum, own| sum.saturating_add(*own)).max(1);
-        // What is left of the budget goes to all alike.
-        let share = |own: u64| u64::try_from(u128::from(own) * u128::from(most) / u128::from(all)).unwrap_or(u64::MAX);
-        let beyond = sorted.rest.iter().filter_map(|asking| Some(outside(lines.get(asking.row)?, cut.field, *asking)));
-        let beyond: Vec<Line> = beyond.collect();
-        let otherwise = self.build(beyond, rest, levels.saturating_sub(1), share(sorted.rest_filters));
-        let mut ways: Vec<Line> = Vec::new();
-        let mut place: HashMap<Tail, usize> = HashMap::new();
-        for ((value, rows), own) in sorted.values.iter().zip(&sorted.filters) {
-            let rows = sorted.with_free(rows);
-            let here = rows.iter().filter_map(|row| lines.get(*row)).filter_map(|line| within(line, cut, *value));
-            let tail = self.build(here.collect(), rest, levels.saturating_sub(1), share(*own));
-            let at = *place.entry(tail).or_insert_with_key(|tail| {
-                let mut sets = vec![(cut.field, Vec::new())];
-                if !cut.guard.is_empty() {
-                    sets.insert(0, (Field::IpProto, cut.guard.clone()));
-                }
-                ways.push(Line { ether: None, sets, tail: tail.clone() });
-                ways.len() - 1
-            });
-            if let Some((_, conds)) = ways.get_mut(at).and_then(|way| way.sets.last_mut()) {
-                conds.push(Cond::Bits { value: *value, mask: cut.mask });
-            }
-        }
-        if ways.iter().all(|way| way.tail == otherwise) {
-            return otherwise;
-        }
-        self.put(ways, otherwise)
-    }
-
-    fn put(&mut self, lines: Vec<Line>, otherwise: Tail) -> Tail {
-        let Table { frame, title, .. } = self.table;
-        let id = self.graph.table(Table { frame: *frame, title: title.clone(), lines, otherwise });
-        Tail { steps: Vec::new(), end: End::Goto(id), rule: self.dispatch }
-    }
-}
-
-/// What the line asks of the field.
-fn asked(line: &Line, field: Field) -> Option<&[Cond]> {
-    line.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
 }
 
 /// The line where the field has this value under the mask; `None` where it cannot match there.
@@ -191,8 +105,10 @@ fn outside(line: &Line, field: Field, asking: Asking) -> Line {
 mod tests {
     use super::*;
     use crate::field::value::ones;
+    use crate::ir::graph::{End, Tail};
 
     fn line(sets: Vec<(Field, Vec<Cond>)>) -> Line {
+        let sets = sets.into_iter().map(|(field, conds)| (field, conds.into())).collect();
         Line { ether: None, sets, tail: Tail { steps: Vec::new(), end: End::Pass, rule: 0 } }
     }
 

@@ -18,10 +18,12 @@
 use std::collections::HashMap;
 use std::hash::Hasher;
 
-use super::prios::{Placed, Shape, shape_of};
+use super::kinds::Kinds;
+use super::prios::{Placed, Shape};
 use crate::abi::eth;
 use crate::field::Key;
 use crate::field::value::is_port_prefix;
+use crate::hash::{Quick, QuickBuild};
 
 /// Most masks that are held against each other.
 const MASKS_MAX: usize = 3_000;
@@ -60,8 +62,8 @@ pub fn prune(filters: Vec<(u16, Placed)>) -> (Vec<(u16, Placed)>, Vec<Dead>) {
 struct Mask {
     protocol: u16,
     shape: Shape,
-    /// Places among all filters, by a hash of the bits that are asked; ranges are not hashed.
-    filters: HashMap<u64, Vec<usize>>,
+    /// The first and the last place among all filters, by a hash of the bits that are asked; ranges are not hashed.
+    filters: HashMap<u64, (usize, usize), QuickBuild>,
 }
 
 struct Masks {
@@ -70,31 +72,25 @@ struct Masks {
     of: Vec<usize>,
     /// For each mask, those that ask no more.
     wider: Vec<Vec<usize>>,
+    /// For each filter, the next of its mask with the same hash.
+    next: Vec<Option<usize>>,
 }
 
 impl Masks {
     /// The masks of these filters; `None` where there are too many.
     fn of(filters: &[(u16, Placed)]) -> Option<Self> {
-        let mut names: HashMap<(u16, Shape), usize> = HashMap::new();
-        let mut list: Vec<Mask> = Vec::new();
-        let mut of = Vec::with_capacity(filters.len());
-        for (protocol, filter) in filters {
-            let shape = shape_of(&filter.keys);
-            let at = *names.entry((*protocol, shape)).or_insert_with_key(|(protocol, shape)| {
-                list.push(Mask { protocol: *protocol, shape: shape.clone(), filters: HashMap::new() });
-                list.len() - 1
-            });
-            of.push(at);
-        }
-        if list.len() > MASKS_MAX {
+        let (of, kinds) = Kinds::of(filters);
+        if kinds.len() > MASKS_MAX {
             return None;
         }
+        let mask = |(protocol, shape)| Mask { protocol, shape, filters: HashMap::default() };
+        let list: Vec<Mask> = kinds.into_iter().map(mask).collect();
         let wider = |narrow: &Mask| -> Vec<usize> {
             let all = list.iter().enumerate();
             all.filter(|(_, wide)| wide.may_cover(narrow)).map(|(at, _)| at).collect()
         };
         let wider = list.iter().map(wider).collect();
-        Some(Self { list, of, wider })
+        Some(Self { list, of, wider, next: vec![None; filters.len()] })
     }
 
     /// The filters that can never match, by their places.
@@ -102,13 +98,15 @@ impl Masks {
         let mut dead = Vec::new();
         for (at, ((_, filter), mask)) in filters.iter().zip(&self.of).enumerate() {
             let wider = self.wider.get(*mask).into_iter().flatten().filter_map(|wide| self.list.get(*wide));
-            if let Some(by) = wider.filter_map(|wide| wide.covering(&filter.keys, filters)).min() {
+            if let Some(by) = wider.filter_map(|wide| wide.covering(&filter.keys, filters, &self.next)).min() {
                 dead.push((at, Dead { line: filter.line, by }));
             } else if !filter.goes_on
                 && let Some(mask) = self.list.get_mut(*mask)
                 && let Some(hash) = mask.hash(&filter.keys)
             {
-                mask.filters.entry(hash).or_default().push(at);
+                let (_, last) = mask.filters.entry(hash).or_insert((at, at));
+                let before = std::mem::replace(last, at);
+                self.next.get_mut(before).filter(|_| before != at).into_iter().for_each(|next| *next = Some(at));
             }
         }
         dead
@@ -132,18 +130,19 @@ impl Mask {
     }
 
     /// The line of a filter of this mask that matches all that these keys do.
-    fn covering(&self, keys: &[Key], filters: &[(u16, Placed)]) -> Option<usize> {
+    fn covering(&self, keys: &[Key], filters: &[(u16, Placed)], next: &[Option<usize>]) -> Option<usize> {
         if self.filters.is_empty() {
             return None;
         }
-        let candidates = self.filters.get(&self.hash(keys)?)?.iter().take(RANGES_MAX);
-        let mut candidates = candidates.filter_map(|at| filters.get(*at)).map(|(_, filter)| filter);
+        let (first, _) = *self.filters.get(&self.hash(keys)?)?;
+        let places = std::iter::successors(Some(first), |at| next.get(*at).copied().flatten());
+        let mut candidates = places.take(RANGES_MAX).filter_map(|at| filters.get(at)).map(|(_, filter)| filter);
         candidates.find(|candidate| candidate.keys.iter().all(|key| covers(*key, keys))).map(|candidate| candidate.line)
     }
 
     /// A hash of what these keys ask of the bits of this mask; `None` where they leave one of them open.
     fn hash(&self, keys: &[Key]) -> Option<u64> {
-        let mut hasher = crate::hash::Fnv::default();
+        let mut hasher = Quick::default();
         for (field, mask) in &self.shape {
             let Some(mask) = mask else { continue };
             let key = keys.iter().find(|key| key.field == *field)?;

@@ -20,6 +20,7 @@
 //! accepted before all rules: what such a line matches is asked for it first.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::neighbours::is_implicit;
 use super::notes::Note;
@@ -35,14 +36,15 @@ use crate::ir::graph::{End, Frame, Graph, Line, Step, Table, Tail};
 pub fn drops(graph: &Graph, scale: Scale) -> Option<Graph> {
     let entries = graph.hooks.iter().flat_map(|hook| &hook.entries).map(|(_, tail)| tail);
     let tables = graph.hooks.iter().flat_map(|hook| graph.reachable(hook)).filter_map(|id| graph.get(id));
-    let mut tails = tables.flat_map(|table| table.lines.iter().map(|line| &line.tail).chain([&table.otherwise]));
+    let mut tails = tables.flat_map(Table::tails);
     let any =
         entries.chain(&mut tails).any(|tail| states(graph, tail).is_some_and(|states| common(graph, states).is_some()));
     any.then(|| moved(graph, scale))
 }
 
 fn moved(graph: &Graph, scale: Scale) -> Graph {
-    let mut new = graph.rebuilt(|graph, hook, mut table| {
+    let mut new = graph.rebuilt(|graph, hook, table| {
+        let mut table = Rc::unwrap_or_clone(table);
         for line in &mut table.lines {
             own_table(graph, hook.dispatch, &mut line.tail, scale);
         }
@@ -80,7 +82,7 @@ struct Found {
 
 /// A tail that leads to a lookup leads to a table with the drops first.
 fn own_table(graph: &mut Graph, dispatch: usize, tail: &mut Tail, scale: Scale) {
-    let Some((frame, title)) = target(graph, tail).map(|table| (table.frame, table.title.clone())) else { return };
+    let Some((frame, title)) = graph.target(tail).map(|table| (table.frame, table.title.clone())) else { return };
     if let Some(found) = find(graph, tail, false, scale) {
         let title = format!("{title}, not yet known");
         let table = Table { frame, title, lines: found.drops, otherwise: found.tail };
@@ -91,28 +93,24 @@ fn own_table(graph: &mut Graph, dispatch: usize, tail: &mut Tail, scale: Scale) 
 /// The table behind the lookup of this tail, in a zone that translates nothing.
 fn states<'g>(graph: &'g Graph, tail: &Tail) -> Option<&'g Table> {
     let [Step::Ct(Ct::Track { nat: false, .. })] = tail.steps.as_slice() else { return None };
-    target(graph, tail)
-}
-
-fn target<'g>(graph: &'g Graph, tail: &Tail) -> Option<&'g Table> {
-    if let End::Goto(id) = tail.end { graph.get(id) } else { None }
+    graph.target(tail)
 }
 
 /// What can move before the lookup of this tail. `free`: a table stands there already.
 fn find(graph: &mut Graph, tail: &Tail, free: bool, scale: Scale) -> Option<Found> {
     let mut states = states(graph, tail)?.clone();
     let count = common(graph, &states)?;
-    let drops = target(graph, &states.lines.first()?.tail)?.lines.get(..count)?.to_vec();
+    let drops = graph.target(&states.lines.first()?.tail)?.lines.get(..count)?.to_vec();
     let filters = drops.iter().fold(0_u64, |sum, line| sum.saturating_add(line.product()));
     let lists = states.lines.iter().map(|state| &state.tail.end).collect::<HashSet<_>>().len() as u64;
     let saved = filters.saturating_mul(lists - 1);
     let established = states.lines.iter().filter(|state| is_established(state));
-    let pays = established.filter_map(|state| target(graph, &state.tail)).any(|list| list.lines.len() > count);
+    let pays = established.filter_map(|state| graph.target(&state.tail)).any(|list| list.lines.len() > count);
     if !free && pays && saved < scale.visit + scale.goto {
         return None;
     }
     for state in &mut states.lines {
-        let mut list = target(graph, &state.tail)?.clone();
+        let mut list = graph.target(&state.tail)?.clone();
         list.lines.drain(..count);
         state.tail = if list.lines.is_empty() {
             list.otherwise
@@ -130,7 +128,7 @@ fn find(graph: &mut Graph, tail: &Tail, free: bool, scale: Scale) -> Option<Foun
 fn common(graph: &Graph, states: &Table) -> Option<usize> {
     let list = |state: &Line| {
         let by_state = state.tail.steps.is_empty() && matches!(state.sets.as_slice(), [(Field::CtState, _)]);
-        target(graph, &state.tail).filter(|_| by_state).map(|table| table.lines.as_slice())
+        graph.target(&state.tail).filter(|_| by_state).map(|table| table.lines.as_slice())
     };
     let lists: Vec<&[Line]> = states.lines.iter().map(list).collect::<Option<_>>()?;
     let (first, others) = lists.split_first()?;

@@ -17,15 +17,17 @@
 mod weigh;
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::classes::Classes;
 use super::lines::{Item, Lines};
-use super::notes::{Note, place};
+use super::notes::{self, Note};
 use super::price::{Price, Scale};
 use super::sets::Sets;
+use super::ways::{Place, Ways};
 use crate::field::{Cond, Field};
 use crate::hash::QuickBuild;
-use crate::ir::graph::{End, Graph, Line, Table, TableId, Tail};
+use crate::ir::graph::{Graph, Line, Table, TableId, Tail};
 
 /// Most fields that a line on its own is asked one after the other.
 const OWN_LEVELS: usize = 4;
@@ -35,16 +37,13 @@ const LONG: usize = 1_000;
 
 /// The factoring of one table.
 struct Factoring<'a> {
-    graph: &'a mut Graph,
+    place: Place<'a>,
     lines: Lines<'a>,
     sets: Sets<'a>,
-    dispatch: usize,
     /// Ways on that are already built.
     built: HashMap<(Vec<Item>, Tail, usize), Tail, QuickBuild>,
-    /// The fields that it sorts by, and what it became: chains and filters.
+    /// The fields that it sorts by.
     fields: BTreeSet<Field>,
-    chains: usize,
-    filters: u64,
 }
 
 /// A field to sort by.
@@ -62,45 +61,45 @@ struct Split {
 
 /// Puts the table into the graph, factored over at most `levels` further gotos. `dispatch` is the origin of filters that
 /// only lead on.
-pub fn factor(graph: &mut Graph, table: Table, levels: usize, dispatch: usize, scale: Scale) -> TableId {
+pub fn factor(graph: &mut Graph, table: Rc<Table>, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     // What is too large is refused, whatever became of the rest of it.
     if graph.is_full() {
-        return graph.table(Table { lines: Vec::new(), ..table });
+        let Table { frame, title, otherwise, .. } = &*table;
+        let (title, otherwise) = (title.clone(), otherwise.clone());
+        return graph.table(Table { frame: *frame, title, lines: Vec::new(), otherwise });
     }
     let items: Vec<Item> = (0..table.lines.len()).map(Item::new).collect();
     let lines = Lines { table: &table, scale };
-    let sets = Sets::of(lines);
-    let flat = sets.flat_price(&items);
     // A long list of lines that are no products is better cut.
     let products: u64 = items.iter().map(|item| lines.product(*item)).fold(0, u64::saturating_add);
     if items.len() > LONG && products <= 2 * items.len() as u64 {
         return graph.table(table);
     }
+    let sets = Sets::of(lines);
+    let flat = sets.flat_price(&items);
     // One lookup, and a filter for each line: nothing is cheaper.
     if flat.weight(scale) <= scale.small || (flat.visits <= 1 && flat.filters <= items.len() as u64) {
         return graph.table(table);
     }
-    let (built, fields) = (HashMap::default(), BTreeSet::new());
-    let mut factoring = Factoring { graph, lines, sets, dispatch, built, fields, chains: 0, filters: 0 };
-    let tail = factoring.build(&items, &table.otherwise, levels);
-    let (fields, chains, filters) = (factoring.fields, factoring.chains, factoring.filters);
+    let before = (graph.held(), graph.len());
+    let place = Place { graph, table: &table, dispatch };
+    let mut factoring = Factoring { place, lines, sets, built: HashMap::default(), fields: BTreeSet::new() };
+    let way = factoring.build(&items, &table.otherwise, levels);
+    let (mut place, fields) = (factoring.place, factoring.fields);
     if !fields.is_empty() {
-        let note = Note::split(place(&table, &graph.rules), &fields, products, (filters, chains));
-        graph.notes.list.push(note);
+        let chains = place.graph.len() - before.1;
+        // Each chain's last one too.
+        let filters = (place.graph.held() - before.0).saturating_add(chains as u64);
+        let note = Note::split(notes::place(&table, &place.graph.rules), &fields, products, (filters, chains));
+        place.graph.notes.list.push(note);
     }
-    match tail.end {
-        End::Goto(id) if tail.steps.is_empty() => id,
-        _ => {
-            let Table { frame, title, .. } = table;
-            graph.table(Table { frame, title, lines: Vec::new(), otherwise: tail })
-        }
-    }
+    place.end(way)
 }
 
 impl Factoring<'_> {
     /// What is done with a packet that meets these lines, and `rest` after them.
     fn build(&mut self, items: &[Item], rest: &Tail, levels: usize) -> Tail {
-        let Some(first) = items.first().filter(|_| !self.graph.is_full()) else { return rest.clone() };
+        let Some(first) = items.first().filter(|_| !self.place.graph.is_full()) else { return rest.clone() };
         if self.lines.always(*first)
             && let Some(line) = self.lines.line(*first)
         {
@@ -146,25 +145,10 @@ impl Factoring<'_> {
                 otherwise = line.tail.clone();
                 break;
             }
-            let sets = self.lines.open(*item).map(|(field, conds)| (field, conds.to_vec())).collect();
+            let sets = self.lines.open(*item).map(|(field, conds)| (field, conds.clone())).collect();
             lines.push(Line { ether: line.ether, sets, tail: line.tail.clone() });
         }
-        self.goto(lines, otherwise)
-    }
-
-    fn goto(&mut self, lines: Vec<Line>, otherwise: Tail) -> Tail {
-        if lines.is_empty() {
-            return otherwise;
-        }
-        let Table { frame, title, .. } = self.lines.table;
-        let filters = lines.iter().map(Line::product).fold(1, u64::saturating_add);
-        let known = self.graph.len();
-        let id = self.graph.table(Table { frame: *frame, title: title.clone(), lines, otherwise });
-        if self.graph.len() > known {
-            self.chains += 1;
-            self.filters = self.filters.saturating_add(filters);
-        }
-        Tail { steps: Vec::new(), end: End::Goto(id), rule: self.dispatch }
+        self.place.tail(lines, otherwise)
     }
 
     /// A table that sorts by one field, and a way on for each class.
@@ -185,26 +169,13 @@ impl Factoring<'_> {
         }
         let otherwise = tails.get(classes.otherwise).cloned().unwrap_or_else(|| rest.clone());
         // All values of a class under one mask are one line; prefixes keep their order, the longest first.
-        let mut lines: Vec<Line> = Vec::new();
-        let mut place: HashMap<(usize, Option<u128>), usize> = HashMap::new();
+        let mut ways = Ways::by(*field, guard);
         for (cond, class) in &classes.list {
-            let Some(tail) = tails.get(*class) else { continue };
-            let at = *place.entry((*class, cond.mask())).or_insert_with(|| {
-                let mut sets = vec![(*field, Vec::new())];
-                if !guard.is_empty() {
-                    sets.insert(0, (Field::IpProto, guard.clone()));
-                }
-                lines.push(Line { ether: None, sets, tail: tail.clone() });
-                lines.len() - 1
-            });
-            if let Some((_, conds)) = lines.get_mut(at).and_then(|line| line.sets.last_mut()) {
-                conds.push(*cond);
+            if let Some(tail) = tails.get(*class) {
+                ways.add((*class, cond.mask()), *cond, tail);
             }
         }
-        if lines.iter().all(|line| line.tail == otherwise) {
-            return otherwise;
-        }
-        self.goto(lines, otherwise)
+        ways.tail(&mut self.place, otherwise)
     }
 
     /// The lines before the run flat, then the run, then the rest: two gotos besides the run's own.

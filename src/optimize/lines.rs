@@ -1,14 +1,12 @@
 //! Lines of a table of which some fields are known already.
 
-use std::collections::BTreeMap;
-
 use super::price::Scale;
 use super::prios::Shape;
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Line, Table};
 
 /// A line of the table, with the fields that are already known (bits by `Field`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item {
     /// Which line.
     pub line: usize,
@@ -26,9 +24,9 @@ impl Item {
         Self { line, ..self }
     }
 
-    /// The fields that are known, as bits by [`Field`].
-    pub const fn known(self) -> u32 {
-        self.known
+    /// Whether this field is known to fit.
+    pub const fn knows(self, field: Field) -> bool {
+        self.known & (1 << field as u32) != 0
     }
 
     /// The line where this field is known to fit.
@@ -53,14 +51,17 @@ impl<'a> Lines<'a> {
     }
 
     /// The fields that are not known yet, with their conditions.
-    pub fn open(self, item: Item) -> impl Iterator<Item = (Field, &'a [Cond])> {
-        let sets = self.line(item).into_iter().flat_map(|line| &line.sets);
-        sets.filter(move |(field, _)| item.known & (1 << *field as u32) == 0)
-            .map(|(field, conds)| (*field, conds.as_slice()))
+    pub fn open(self, item: Item) -> impl Iterator<Item = (Field, &'a Conds)> {
+        self.all(item).filter(move |(field, _)| !item.knows(*field))
+    }
+
+    /// All fields that the line asks, known or not, with their conditions.
+    pub fn all(self, item: Item) -> impl Iterator<Item = (Field, &'a Conds)> {
+        self.line(item).into_iter().flat_map(|line| &line.sets).map(|(field, conds)| (*field, conds))
     }
 
     /// The conditions on a field, where it is asked and not known yet.
-    pub fn conds(self, item: Item, field: Field) -> Option<&'a [Cond]> {
+    pub fn conds(self, item: Item, field: Field) -> Option<&'a Conds> {
         self.open(item).find(|(known, _)| *known == field).map(|(_, conds)| conds)
     }
 
@@ -86,12 +87,9 @@ impl<'a> Lines<'a> {
     pub fn shapes(self, item: Item) -> Vec<(Shape, u64)> {
         let mut list: Vec<(Shape, u64)> = vec![(Shape::new(), 1)];
         for (field, conds) in self.open(item) {
-            let mut masks: BTreeMap<Option<u128>, u64> = BTreeMap::new();
-            for cond in conds {
-                *masks.entry(cond.mask()).or_default() += 1;
-            }
+            let masks = masks(conds);
             let longer = |(shape, count): &(Shape, u64)| {
-                let each = |(mask, n): (&Option<u128>, &u64)| {
+                let each = |(mask, n): &(Option<u128>, u64)| {
                     ([shape.as_slice(), &[(field, *mask)]].concat(), count.saturating_mul(*n))
                 };
                 masks.iter().map(each).collect::<Vec<_>>()
@@ -100,4 +98,22 @@ impl<'a> Lines<'a> {
         }
         list
     }
+}
+
+/// The masks of a set, each with how many of its conditions have it; a range has none.
+pub fn masks(conds: &[Cond]) -> Vec<(Option<u128>, u64)> {
+    summed(conds.iter().map(|cond| (cond.mask(), 1)).collect())
+}
+
+/// Each of them once, in order, with the sum of its counts.
+pub fn summed<T: Ord>(mut counts: Vec<(T, u64)>) -> Vec<(T, u64)> {
+    counts.sort_unstable();
+    counts.dedup_by(|(other, more), (known, count)| {
+        let same = other == known;
+        if same {
+            *count = count.saturating_add(*more);
+        }
+        same
+    });
+    counts
 }

@@ -19,10 +19,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use super::blocks::{Ranged, blocks, ranged};
+use super::kinds::Kinds;
 use super::price::Scale;
-use super::prios::{Placed, Shape, shape_of};
+use super::prios::{Placed, Shape};
 use crate::abi::eth;
 use crate::emit::cost::model;
+use crate::emit::linearize::product;
 use crate::field::value::values_within;
 use crate::field::{Cond, Field, Key};
 
@@ -36,13 +38,14 @@ type Bits = Option<u128>;
 #[must_use]
 pub fn merge(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
     let filters = blocks(filters, scale);
-    let plan = plan(&filters, scale);
+    let (numbers, kinds) = Kinds::of(&filters);
+    let plan = plan(&numbers, &kinds, scale);
     if plan.is_empty() {
         return filters;
     }
     let mut out = Vec::with_capacity(filters.len());
-    for (protocol, filter) in filters {
-        match plan.get(&(protocol, shape_of(&filter.keys))) {
+    for ((protocol, filter), kind) in filters.into_iter().zip(numbers) {
+        match plan.get(&kind) {
             Some(target) => finer(&filter, target, &mut |keys| {
                 out.push((protocol, Placed { keys, ..filter }));
             }),
@@ -52,20 +55,22 @@ pub fn merge(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
     out
 }
 
-/// The mask that each group is to get, where it is another than its own.
-fn plan(filters: &[(u16, Placed)], scale: Scale) -> HashMap<Kind, Shape> {
-    let mut groups: BTreeMap<Kind, u64> = BTreeMap::new();
-    for (protocol, filter) in filters {
-        *groups.entry((*protocol, shape_of(&filter.keys))).or_default() += 1;
+/// The mask that each kind of filters is to get, where it is another than its own, by the numbers that the filters have.
+fn plan(numbers: &[usize], kinds: &[Kind], scale: Scale) -> HashMap<usize, Shape> {
+    let mut counts = vec![0u64; kinds.len()];
+    for number in numbers {
+        counts.get_mut(*number).into_iter().for_each(|count| *count += 1);
     }
-    let merging = Merging::of(groups.iter().map(|(kind, count)| (kind, *count)), scale);
+    let mut groups: Vec<(&Kind, (u64, usize))> = kinds.iter().zip(counts.into_iter().zip(0..)).collect();
+    groups.sort_unstable();
+    let merging = Merging::of(groups.iter().map(|(kind, (count, _))| (*kind, *count)), scale);
     let mut plan = HashMap::new();
-    for (at, kind) in groups.keys().enumerate() {
+    for (at, (kind, (_, number))) in groups.iter().enumerate() {
         let target = merging.target(at);
         if let Some(Some(group)) = merging.groups.get(target)
             && *group.shape != kind.1
         {
-            plan.insert(kind.clone(), group.shape.clone().into_owned());
+            plan.insert(*number, group.shape.clone().into_owned());
         }
     }
     plan
@@ -95,6 +100,9 @@ impl Prospect {
     /// Filters and masks that become of them.
     #[must_use]
     pub fn at(&self, scale: Scale) -> (u64, u64) {
+        if self.ranged.is_empty() {
+            return price(self.plain.iter().map(|(kind, count)| (kind, *count)), scale);
+        }
         let mut groups = self.plain.clone();
         for ((protocol, shape), own) in &self.ranged {
             let worth = own.worth(scale);
@@ -252,8 +260,7 @@ fn further(a: &Group<'_>, b: &Group<'_>) -> Option<u64> {
 
 /// Calls `each` with the keys of the filter under the finer mask, for every value of the bits that it did not ask.
 fn finer(filter: &Placed, target: &Shape, each: &mut impl FnMut(Vec<Key>)) {
-    let mut all: Vec<Vec<Key>> = vec![Vec::with_capacity(target.len())];
-    for (field, mask) in target {
+    let conds = |(field, mask): &(Field, Bits)| {
         let own = filter.keys.iter().find(|key| key.field == *field).map(|key| key.cond);
         let conds: Vec<Cond> = match (mask, own.unwrap_or(Cond::Bits { value: 0, mask: 0 })) {
             (Some(mask), Cond::Bits { value, mask: own }) => {
@@ -261,11 +268,7 @@ fn finer(filter: &Placed, target: &Shape, each: &mut impl FnMut(Vec<Key>)) {
             }
             (_, cond) => vec![cond],
         };
-        let longer = |keys: Vec<Key>| {
-            let with = |cond: &Cond| [keys.as_slice(), &[Key { field: *field, cond: *cond }]].concat();
-            conds.iter().map(with).collect::<Vec<_>>()
-        };
-        all = all.into_iter().flat_map(longer).collect();
-    }
-    all.into_iter().for_each(each);
+        (*field, conds)
+    };
+    product(&target.iter().map(conds).collect::<Vec<_>>(), &mut |keys| each(keys.to_vec()));
 }

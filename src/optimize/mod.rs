@@ -7,6 +7,7 @@ mod cut;
 pub mod dead;
 mod early;
 mod factor;
+mod kinds;
 mod lines;
 pub mod masks;
 mod neighbours;
@@ -15,6 +16,7 @@ pub mod price;
 pub mod prios;
 mod sets;
 pub mod spend;
+mod ways;
 
 use crate::abi::GOTO_MAX;
 use crate::ir::graph::Graph;
@@ -23,11 +25,8 @@ use price::Scale;
 /// Most gotos on any way: one less than the kernel's limit, which counts from the first lookup.
 pub const DEPTH_MAX: usize = GOTO_MAX - 1;
 
-/// Further gotos that the factoring of one table may add, tried in this order: the first that keeps every way short enough.
+/// Further gotos that factoring or cutting one table may add, tried in this order: the first that keeps every way short enough.
 const LEVELS: [usize; 5] = [8, 6, 4, 2, 1];
-
-/// Further gotos that cutting one table may add, tried in this order likewise.
-const CUTS: [usize; 5] = [8, 6, 4, 2, 1];
 
 /// The same graph, cheaper.
 #[must_use]
@@ -42,9 +41,9 @@ pub fn run(graph: Graph, scale: Scale) -> Graph {
             return new;
         }
         if short(&new) {
-            let mut cuts = CUTS
+            let mut cuts = LEVELS
                 .into_iter()
-                .map(|levels| new.rebuilt(|graph, hook, table| cut::cut(graph, &table, levels, hook.dispatch, scale)));
+                .map(|levels| new.rebuilt(|graph, hook, table| cut::cut(graph, table, levels, hook.dispatch, scale)));
             // Where nothing was cut, the graph stays as it was, with its order of tables.
             let cut = cuts.find(short).filter(|cut| cut.notes.list.len() > new.notes.list.len() && !cut.is_full());
             return cut.map(|cut| noted(cut, &new, &needed)).unwrap_or(new);

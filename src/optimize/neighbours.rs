@@ -17,6 +17,8 @@
 //! sees the type that it did not see before. They keep to the old way, for a router advertisement in pieces is a known
 //! means to slip past a filter (RFC 6980, RFC 7113) and was never allowed by the line.
 
+use std::rc::Rc;
+
 use super::notes::Note;
 use crate::abi::{ct_state, ip_flags};
 use crate::emit::program::{Ct, Role};
@@ -34,7 +36,7 @@ pub fn behind(graph: &Graph) -> Option<Graph> {
 fn rebuilt(graph: &Graph) -> Graph {
     graph.rebuilt(|graph, hook, table| {
         let title = table.title.clone();
-        match moved(graph, hook.dispatch, table) {
+        match moved(graph, hook.dispatch, Rc::unwrap_or_clone(table)) {
             Ok(table) => {
                 let text =
                     "neighbour discovery is told from other invalid packets: established IPv6 pays a lookup less";
@@ -58,7 +60,7 @@ fn moved(graph: &mut Graph, dispatch: usize, mut table: Table) -> Result<Table, 
     let tail = Tail { end: End::Goto(graph.table(state)), ..table.otherwise.clone() };
     for (value, tail) in [(0, tail), (fragment, table.otherwise.clone())] {
         let cond = Cond::Bits { value, mask: fragment };
-        table.lines.push(Line { ether: None, sets: vec![(Field::IpFlags, vec![cond])], tail });
+        table.lines.push(Line { ether: None, sets: vec![(Field::IpFlags, cond.into())], tail });
     }
     Ok(table)
 }
@@ -72,8 +74,7 @@ pub fn is_implicit(graph: &Graph, line: &Line) -> bool {
 /// The table of states that this tail goes to behind a pass through conntrack, and nothing else.
 fn state_table<'g>(graph: &'g Graph, tail: &Tail) -> Option<&'g Table> {
     let tracks = |step: &Step| matches!(step, Step::Ct(Ct::Track { .. }));
-    let End::Goto(id) = tail.end else { return None };
-    let table = graph.get(id).filter(|_| !tail.steps.is_empty() && tail.steps.iter().all(tracks))?;
+    let table = graph.target(tail).filter(|_| !tail.steps.is_empty() && tail.steps.iter().all(tracks))?;
     table.lines.iter().any(is_invalid).then_some(table)
 }
 

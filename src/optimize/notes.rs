@@ -1,11 +1,12 @@
 //! What the passes did, for `compile --explain`.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::dead::Dead;
-use super::prios::{Placed, Shape, shape_of};
+use super::kinds::Kinds;
+use super::prios::Placed;
 use crate::emit::program::RuleRef;
 use crate::field::Field;
 use crate::ir::graph::Table;
@@ -79,11 +80,8 @@ impl Count {
     /// Counts them.
     #[must_use]
     pub fn of(filters: &[(u16, Placed)]) -> Self {
-        let shapes = || filters.iter().map(|(protocol, filter)| (*protocol, shape_of(&filter.keys)));
-        let masks: HashSet<(u16, Shape)> = shapes().collect();
-        let mut last = None;
-        let runs = shapes().filter(|shape| last.replace(shape.clone()).as_ref() != Some(shape)).count();
-        Self { filters: filters.len(), masks: masks.len(), runs }
+        let (numbers, kinds) = Kinds::of(filters);
+        Self { filters: filters.len(), masks: kinds.len(), runs: numbers.chunk_by(|one, next| one == next).count() }
     }
 }
 
@@ -102,12 +100,11 @@ impl Tally {
             return;
         }
         let rule = |line: usize| table.lines.get(line).map(|line| line.tail.rule);
-        for dead in dead {
-            if let (Some(own), Some(by)) = (rule(dead.line), rule(dead.by)) {
-                let (count, known) = self.dead.entry(own).or_default();
-                *count += 1;
-                known.insert(by);
-            }
+        for dead in dead.chunk_by(|one, next| one == next) {
+            let Some((own, by)) = dead.first().and_then(|dead| rule(dead.line).zip(rule(dead.by))) else { continue };
+            let (count, known) = self.dead.entry(own).or_default();
+            *count += dead.len();
+            known.insert(by);
         }
         let left = filters - dead.len();
         self.note("dead", table, format!("{filters} filters -> {left}: no packet reaches the others"));

@@ -12,8 +12,10 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
 
+use super::kinds::Kinds;
 use crate::abi::eth;
 use crate::field::{Cond, Field, Key};
+use crate::hash::{Quick, QuickBuild};
 
 /// Fields with their masks, `None` for a range: what flower calls a mask.
 pub type Shape = Vec<(Field, Option<u128>)>;
@@ -70,7 +72,7 @@ struct Kind {
     first: Option<usize>,
     left: usize,
     /// Its filters by what they ask of some bits.
-    indexes: HashMap<Vec<(Field, u128)>, Index>,
+    indexes: HashMap<Vec<(Field, u128)>, Index, QuickBuild>,
 }
 
 /// Which filters of a kind agree on some bits: hashes of these bits with the filters, sorted; and for each number of entries
@@ -95,18 +97,13 @@ struct Order<'a> {
 
 impl<'a> Order<'a> {
     fn new(filters: &'a [(u16, Placed)]) -> Self {
-        let mut names: HashMap<(u16, Shape), usize> = HashMap::new();
-        let mut kinds: Vec<Kind> = Vec::new();
-        let mut kind_of = Vec::with_capacity(filters.len());
+        let (kind_of, kinds) = Kinds::of(filters);
+        let mut kinds: Vec<Kind> = kinds.into_iter().map(Kind::new).collect();
         let mut done = vec![false; filters.len()];
-        let mut decided: HashSet<(usize, &[Key])> = HashSet::with_capacity(filters.len());
-        for ((at, (protocol, filter)), done) in filters.iter().enumerate().zip(&mut done) {
-            let name = (*protocol, shape_of(&filter.keys));
-            let kind = *names.entry(name).or_insert_with_key(|name| {
-                kinds.push(Kind::new(name.clone()));
-                kinds.len() - 1
-            });
-            kind_of.push(kind);
+        let mut decided: HashSet<(usize, &[Key]), QuickBuild> = HashSet::default();
+        decided.reserve(filters.len());
+        for ((at, (_, filter)), (kind, done)) in filters.iter().enumerate().zip(kind_of.iter().copied().zip(&mut done))
+        {
             if decided.contains(&(kind, filter.keys.as_slice())) {
                 *done = true;
                 continue;
@@ -209,7 +206,7 @@ impl Kind {
             ready: Vec::new(),
             first: None,
             left: 0,
-            indexes: HashMap::new(),
+            indexes: HashMap::default(),
         }
     }
 
@@ -280,7 +277,7 @@ fn common(shape: &Shape, keys: &[Key]) -> Vec<(Field, u128)> {
 
 /// A hash of these bits of the keys; equal bits, equal hashes.
 fn hash_of(bits: &[(Field, u128)], keys: &[Key]) -> u64 {
-    let mut hasher = crate::hash::Fnv::default();
+    let mut hasher = Quick::default();
     let mut keys = keys.iter();
     for (field, mask) in bits {
         if let Some(Key { cond: Cond::Bits { value, .. }, .. }) = keys.find(|key| key.field == *field) {

@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::classes::{Classes, classes};
-use super::lines::{Item, Lines};
-use super::masks::{self, Kind};
+use super::lines::{Item, Lines, masks};
+use super::masks::{Kind, price};
 use super::price::Price;
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::hash::QuickBuild;
 
 /// Most masks for which the price of merging them is worked out.
 const MERGED_MAX: usize = 300;
 
+/// Most masks of all forms together that are held: 32 MB.
+const HELD_MAX: usize = 2_000_000;
+
 /// Filters by their masks: numbers of kinds, each with how many filters have it.
 pub type Tally = Vec<(usize, u64)>;
-
-/// A form (lines of one mixture of masks) by its first line, and what is known of it.
-type FormKey = (usize, u32);
 
 /// What sets take on their own, entries and masks: `None` for what cannot be asked so.
 type Alone = HashMap<(Field, usize), Option<(u64, u64)>, QuickBuild>;
@@ -34,27 +34,90 @@ pub struct Sets<'a> {
     numbers: Vec<Vec<usize>>,
     /// For each line, the first line of its form.
     forms: Vec<usize>,
+    /// For each set, its mixture of masks.
+    mixture: Vec<usize>,
+    mixtures: Vec<Mixture>,
     kinds: RefCell<Kinds>,
     /// For each set that was asked for, what it takes on its own: entries and masks.
     alone: RefCell<Alone>,
 }
 
+/// The masks of a set (their numbers), each with how many of its conditions have it.
+type Mixture = Vec<(usize, u64)>;
+
 /// The masks met so far.
 #[derive(Default)]
 struct Kinds {
-    names: HashMap<Kind, usize, QuickBuild>,
     list: Vec<Kind>,
-    of: HashMap<FormKey, Rc<Tally>, QuickBuild>,
+    /// Those that ask nothing, by protocol.
+    bare: HashMap<u16, usize, QuickBuild>,
+    /// What fields are asked under, and the numbers of that.
+    asked: Vec<Option<u128>>,
+    numbers: HashMap<Option<u128>, usize, QuickBuild>,
+    /// A mask that asks for one more field.
+    longer: HashMap<(usize, Field, usize), usize, QuickBuild>,
+    /// The filters of each form (lines of one mixture of masks) that was asked for, by its first item.
+    of: HashMap<Item, Rc<Tally>, QuickBuild>,
+    /// How long these lists are together.
+    held: usize,
+    /// For each mask, filters that are being counted.
+    counts: Vec<u64>,
 }
 
 impl Kinds {
-    fn name(&mut self, kind: Kind) -> usize {
-        let next = self.list.len();
-        let list = &mut self.list;
-        *self.names.entry(kind).or_insert_with_key(|kind| {
-            list.push(kind.clone());
-            next
+    fn bare(&mut self, protocol: u16) -> usize {
+        *self.bare.entry(protocol).or_insert_with(|| {
+            self.list.push((protocol, Vec::new()));
+            self.list.len() - 1
         })
+    }
+
+    /// The mixture of a set.
+    fn mixture(&mut self, conds: &[Cond]) -> Mixture {
+        let number = |(mask, count)| {
+            let new = || {
+                self.asked.push(mask);
+                self.asked.len() - 1
+            };
+            (*self.numbers.entry(mask).or_insert_with(new), count)
+        };
+        masks(conds).into_iter().map(number).collect()
+    }
+
+    fn longer(&mut self, kind: usize, field: Field, mask: usize) -> usize {
+        *self.longer.entry((kind, field, mask)).or_insert_with(|| {
+            let (protocol, shape) = self.list.get(kind).cloned().unwrap_or_default();
+            let asked = (field, self.asked.get(mask).copied().flatten());
+            self.list.push((protocol, [shape.as_slice(), &[asked]].concat()));
+            self.list.len() - 1
+        })
+    }
+
+    fn hold(&mut self, item: Item, tally: &Rc<Tally>) {
+        if self.held > HELD_MAX {
+            self.of.clear();
+            self.held = 0;
+        }
+        self.held += tally.len();
+        self.of.insert(item, Rc::clone(tally));
+    }
+
+    /// The sum of so many of each of these, in order.
+    fn sum<'t>(&mut self, tallies: impl Iterator<Item = (&'t Tally, u64)>) -> Tally {
+        self.counts.resize(self.list.len(), 0);
+        let mut met: Vec<usize> = Vec::new();
+        for (tally, times) in tallies {
+            for (kind, count) in tally {
+                let Some(sum) = self.counts.get_mut(*kind) else { continue };
+                if *sum == 0 {
+                    met.push(*kind);
+                }
+                *sum = sum.saturating_add(count.saturating_mul(times));
+            }
+        }
+        met.sort_unstable();
+        let take = |kind: usize| (kind, self.counts.get_mut(kind).map(std::mem::take).unwrap_or_default());
+        met.into_iter().map(take).collect()
     }
 }
 
@@ -65,25 +128,29 @@ pub struct Group<'a> {
     /// Their places among the items that were grouped, ascending.
     pub places: Vec<usize>,
     /// Their filters where the field is known.
-    pub tally: Tally,
+    pub filters: u64,
 }
 
 impl<'a> Sets<'a> {
     /// Numbers the sets of these lines.
     #[must_use]
     pub fn of(lines: Lines<'a>) -> Self {
+        let mut kinds = Kinds::default();
         let mut known: HashMap<&[Cond], usize, QuickBuild> = HashMap::default();
         // For each set, the number of its mixture of masks.
         let mut mixture: Vec<usize> = Vec::new();
-        let mut mixtures: HashMap<Vec<(Option<u128>, u64)>, usize, QuickBuild> = HashMap::default();
+        let mut mixtures: Vec<Mixture> = Vec::new();
+        let mut known_mixtures: HashMap<Mixture, usize, QuickBuild> = HashMap::default();
         let mut shapes: HashMap<Form, usize, QuickBuild> = HashMap::default();
         let (mut numbers, mut forms) = (Vec::new(), Vec::new());
         for (at, line) in lines.table.lines.iter().enumerate() {
-            let number = |(_, conds): &'a (Field, Vec<Cond>)| {
+            let number = |(_, conds): &'a (Field, Conds)| {
                 let next = known.len();
                 *known.entry(conds.as_slice()).or_insert_with(|| {
-                    let next_mixture = mixtures.len();
-                    mixture.push(*mixtures.entry(masks_of(conds)).or_insert(next_mixture));
+                    mixture.push(*known_mixtures.entry(kinds.mixture(conds)).or_insert_with_key(|masks| {
+                        mixtures.push(masks.clone());
+                        mixtures.len() - 1
+                    }));
                     next
                 })
             };
@@ -94,40 +161,45 @@ impl<'a> Sets<'a> {
             forms.push(*shapes.entry((line.ether, form)).or_insert(at));
             numbers.push(own);
         }
-        Self { lines, numbers, forms, kinds: RefCell::default(), alone: RefCell::default() }
+        Self { lines, numbers, forms, mixture, mixtures, kinds: RefCell::new(kinds), alone: RefCell::default() }
     }
 
-    /// The set that a line asks a field for.
-    fn number(&self, item: Item, field: Field) -> Option<usize> {
-        let at = self.lines.line(item)?.sets.iter().position(|(known, _)| *known == field)?;
-        self.numbers.get(item.line)?.get(at).copied()
+    /// The fields that are not known yet, with their conditions and the numbers of these.
+    fn open(&self, item: Item) -> impl Iterator<Item = (Field, &'a Conds, usize)> {
+        let numbers = self.numbers.get(item.line).into_iter().flatten();
+        self.lines
+            .all(item)
+            .zip(numbers)
+            .filter(move |((field, _), _)| !item.knows(*field))
+            .map(|(set, number)| (set.0, set.1, *number))
     }
 
-    /// The items that ask a field, by what they ask for, in the order of the first of each.
+    /// The items that ask a field, by what they ask for, in the order of the first of each; and the places of those that do not.
     #[must_use]
-    pub fn groups(&self, items: &[Item], field: Field) -> Vec<Group<'a>> {
-        let mut groups: Vec<Group<'a>> = Vec::new();
+    pub fn groups(&self, items: &[Item], field: Field) -> (Vec<Group<'a>>, Vec<usize>) {
+        let (mut groups, mut free): (Vec<Group<'a>>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut place: HashMap<usize, usize, QuickBuild> = HashMap::default();
-        // For each group, how many of its items are of each form.
-        let mut forms: Vec<HashMap<Item, u64, QuickBuild>> = Vec::new();
         for (at, item) in items.iter().enumerate() {
-            let (Some(conds), Some(set)) = (self.lines.conds(*item, field), self.number(*item, field)) else {
+            let Some((_, conds, set)) = self.open(*item).find(|(known, ..)| *known == field) else {
+                free.push(at);
                 continue;
             };
             let group = *place.entry(set).or_insert_with(|| {
-                groups.push(Group { conds, places: Vec::new(), tally: Vec::new() });
-                forms.push(HashMap::default());
+                groups.push(Group { conds, places: Vec::new(), filters: 0 });
                 groups.len() - 1
             });
-            if let (Some(group), Some(forms)) = (groups.get_mut(group), forms.get_mut(group)) {
+            if let Some(group) = groups.get_mut(group) {
                 group.places.push(at);
-                *forms.entry(self.form(item.knowing(field))).or_default() += 1;
+                group.filters = group.filters.saturating_add(self.lines.product(item.knowing(field)));
             }
         }
-        for (group, forms) in groups.iter_mut().zip(forms) {
-            group.tally = self.sum(forms.into_iter());
-        }
-        groups
+        (groups, free)
+    }
+
+    /// The filters of a group of these items, where the field is known.
+    #[must_use]
+    pub fn tally_of(&self, items: &[Item], group: &Group<'_>, field: Field) -> Tally {
+        self.tally(group.places.iter().filter_map(|at| items.get(*at)).map(|item| item.knowing(field)))
     }
 
     /// The first item of its form.
@@ -136,43 +208,47 @@ impl<'a> Sets<'a> {
     }
 
     /// The filters of these items.
-    #[must_use]
-    pub fn tally(&self, items: &[Item]) -> Tally {
-        let mut forms: HashMap<Item, u64, QuickBuild> = HashMap::default();
-        for item in items {
-            *forms.entry(self.form(*item)).or_default() += 1;
-        }
-        self.sum(forms.into_iter())
+    fn tally(&self, items: impl Iterator<Item = Item>) -> Tally {
+        let mut forms: Vec<Item> = items.map(|item| self.form(item)).collect();
+        forms.sort_unstable();
+        let forms = forms.chunk_by(|one, next| one == next);
+        let all = forms.filter_map(|same| Some((self.masks(*same.first()?), same.len() as u64)));
+        let all: Vec<(Rc<Tally>, u64)> = all.collect();
+        self.kinds.borrow_mut().sum(all.iter().map(|(tally, times)| (&**tally, *times)))
     }
 
-    /// The filters of so many items of each form.
-    fn sum(&self, forms: impl Iterator<Item = (Item, u64)>) -> Tally {
-        let mut all = Tally::new();
-        for (item, times) in forms {
-            all.extend(self.masks(item).iter().map(|(kind, count)| (*kind, count.saturating_mul(times))));
-        }
-        summed(all)
+    /// All these filters.
+    pub fn together<'t>(&self, tallies: impl Iterator<Item = &'t Tally>) -> Tally {
+        self.kinds.borrow_mut().sum(tallies.map(|tally| (tally, 1)))
     }
 
     /// The filters of one item.
     fn masks(&self, item: Item) -> Rc<Tally> {
-        let key = (item.line, item.known());
         let mut kinds = self.kinds.borrow_mut();
-        if let Some(tally) = kinds.of.get(&key) {
+        if let Some(tally) = kinds.of.get(&item) {
             return tally.clone();
         }
         let ether = self.lines.line(item).and_then(|line| line.ether).unwrap_or_default();
-        let shapes = self.lines.shapes(item).into_iter();
-        let tally: Tally = shapes.map(|(shape, count)| (kinds.name((ether, shape)), count)).collect();
+        let mut tally: Tally = vec![(kinds.bare(ether), 1)];
+        for (field, _, set) in self.open(item) {
+            let Some(masks) = self.mixture.get(set).and_then(|mixture| self.mixtures.get(*mixture)) else { continue };
+            let mut longer = Tally::with_capacity(tally.len() * masks.len());
+            for (kind, count) in tally {
+                for (mask, n) in masks {
+                    longer.push((kinds.longer(kind, field, *mask), count.saturating_mul(*n)));
+                }
+            }
+            tally = longer;
+        }
         let tally = Rc::new(tally);
-        kinds.of.insert(key, tally.clone());
+        kinds.hold(item, &tally);
         tally
     }
 
     /// What the items cost as one table, each mask met once.
     #[must_use]
     pub fn flat_price(&self, items: &[Item]) -> Price {
-        self.price(&self.tally(items))
+        self.price(&self.tally(items.iter().copied()))
     }
 
     /// What these filters cost as one table, each mask met once.
@@ -188,7 +264,7 @@ impl<'a> Sets<'a> {
             [(_, count)] => (*count, 1),
             _ if list.len() <= MERGED_MAX => {
                 list.sort_unstable();
-                masks::price(list.into_iter(), self.lines.scale)
+                price(list.into_iter(), self.lines.scale)
             }
             _ => (filters(tally), list.len() as u64),
         };
@@ -199,8 +275,7 @@ impl<'a> Sets<'a> {
     #[must_use]
     pub fn chained_price(&self, item: Item) -> Price {
         let mut price = Price::default();
-        for (field, conds) in self.lines.open(item).filter(|(_, conds)| conds.len() > 1) {
-            let Some(set) = self.number(item, field) else { return Price::MOST };
+        for (field, conds, set) in self.open(item).filter(|(_, conds, _)| conds.len() > 1) {
             let of = |classes: Classes| (classes.list.len() as u64, classes.masks() as u64);
             let mut alone = self.alone.borrow_mut();
             let Some((entries, masks)) = *alone.entry((field, set)).or_insert_with(|| classes(field, &[conds]).map(of))
@@ -220,32 +295,4 @@ impl<'a> Sets<'a> {
 #[must_use]
 pub fn filters(tally: &Tally) -> u64 {
     tally.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count))
-}
-
-/// Each kind once, in order.
-#[must_use]
-pub fn summed(mut all: Tally) -> Tally {
-    all.sort_unstable();
-    all.dedup_by(|(kind, more), (known, count)| {
-        let same = kind == known;
-        if same {
-            *count = count.saturating_add(*more);
-        }
-        same
-    });
-    all
-}
-
-/// The masks of a set, each with how many of its conditions have it.
-fn masks_of(conds: &[Cond]) -> Vec<(Option<u128>, u64)> {
-    let mut masks: Vec<(Option<u128>, u64)> = conds.iter().map(|cond| (cond.mask(), 1)).collect();
-    masks.sort_unstable();
-    masks.dedup_by(|(mask, more), (known, count)| {
-        let same = mask == known;
-        if same {
-            *count += *more;
-        }
-        same
-    });
-    masks
 }

@@ -50,11 +50,7 @@ pub fn prios(chain: &Chain) -> Vec<Vec<&Filter>> {
 
 /// Where each of a filter's actions may send a packet.
 pub fn controls(filter: &Filter) -> impl Iterator<Item = Control> {
-    filter.actions.iter().map(|action| match action {
-        Action::Gact(control) | Action::Ct(_, control) => *control,
-        Action::Mirred(_) => Control::Pipe,
-        Action::Police(police) => police.conform,
-    })
+    filter.actions.iter().map(Action::control)
 }
 
 fn gotos(filter: &Filter) -> impl Iterator<Item = u32> {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::header::too_early;
 use crate::abi::{ACTIONS_MAX, eth, ipproto};
 use crate::emit::eval::mask_of;
 use crate::emit::program::{Action, Attached, CHAINS_MAX, Chain, Control, Ct, Filter, Program};
@@ -34,6 +35,7 @@ pub fn faults(policy: &Policy, program: &Program) -> Vec<Fault> {
             Some(attached) => {
                 place(attach, attached, &mut say);
                 chains(program, attached, &mut say);
+                too_early(policy, program, attach, attached, &mut say);
                 budgets(program, attach, attached, &mut owners, &mut say);
             }
             None => say("it has no filters".to_owned()),
@@ -182,12 +184,7 @@ fn actions(filter: &Filter, chains: &BTreeSet<u32>, say: &mut impl FnMut(String)
         say(format!("a filter has {} actions, the kernel runs 1 to {ACTIONS_MAX}", filter.actions.len()));
     }
     for (at, action) in filter.actions.iter().enumerate() {
-        let control = match action {
-            Action::Gact(control) | Action::Ct(_, control) => *control,
-            Action::Mirred(mirred) if mirred.redirect => Control::Pass,
-            Action::Mirred(_) => Control::Pipe,
-            Action::Police(police) => police.conform,
-        };
+        let control = action.control();
         if (control == Control::Pipe) == (at + 1 == filter.actions.len()) {
             say(format!(
                 "action {} of a filter must {}decide",
@@ -223,7 +220,7 @@ fn budgets(
     let mut known: BTreeMap<usize, u32> = BTreeMap::new();
     for filter in attached.all_chains().flat_map(|chain| &chain.filters) {
         let Some(rule) = program.rules.get(filter.rule) else { continue };
-        for action in &filter.actions {
+        for action in filter.actions.iter() {
             let Action::Police(police) = action else { continue };
             if limits.get(&rule.ident) != Some(&Some(police.limit)) {
                 say(format!("`{}` is held to another rate than it says", rule.text));

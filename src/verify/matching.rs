@@ -80,11 +80,10 @@ pub(super) fn headers(world: &mut World, alt: &Alt, mut guard: Guard, whole: boo
     };
     guard.literals(world.vars.ethertypes.literals(ethertype.into()));
     guard.tag(alt.vlan.is_some());
-    let of = |field: Field| alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice());
     let facts = Facts {
         ethertype: Some(ethertype),
-        proto: of(Field::IpProto).and_then(only),
-        whole: whole || of(Field::IpFlags).is_some_and(keeps_whole),
+        proto: alt.asked(Field::IpProto).and_then(only),
+        whole: whole || alt.asked(Field::IpFlags).is_some_and(keeps_whole),
     };
     if let Some(ids) = &alt.vlan {
         let ids: Vec<Cond> = ids.iter().map(|id| Cond::exact(Field::VlanId, (*id).into())).collect();

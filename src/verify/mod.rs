@@ -17,6 +17,7 @@ pub mod diff;
 mod filter;
 pub mod form;
 mod guard;
+mod header;
 mod list;
 mod matching;
 mod names;

@@ -145,7 +145,7 @@ impl Names {
         for filter in chains.flat_map(|chain| &chain.filters) {
             self.ethertypes.insert(filter.protocol.into());
             filter.keys.iter().for_each(|key| self.cond(key.field, key.cond));
-            for action in &filter.actions {
+            for action in filter.actions.iter() {
                 match action {
                     Action::Ct(Ct::Track { zone, .. }, _) => {
                         self.zones.insert(*zone);

@@ -1,6 +1,6 @@
 //! The meaning of a policy as a diagram: [`ir::eval`](crate::ir::eval) for all packets at once, in the same order of ideas.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::commit::Case;
 use super::diagram::{FALSE, Full, Node, TRUE};
@@ -24,6 +24,9 @@ pub(super) struct Context {
     pub pending: BTreeMap<u16, Sets>,
     /// Conntrack passes.
     pub passes: Vec<(u16, bool)>,
+    /// Rules still to come that set something, and that no packet matches which has matched those that have set the above:
+    /// without that there would be a way for each subset of the rules.
+    pub excluded: BTreeSet<usize>,
 }
 
 impl Context {
@@ -46,6 +49,8 @@ pub(super) struct Rules<'a> {
     pub policy: &'a Policy,
     pub attach: &'a Attach,
     lists: HashMap<(Part, usize, Context), Node>,
+    /// Conditions of rules that set something.
+    conditions: HashMap<(Part, usize, Context), Node>,
 }
 
 /// What an allowing rule does, as far as it depends on the rule.
@@ -61,7 +66,7 @@ pub fn meaning(world: &mut World, policy: &Policy, attach: &Attach) -> Result<No
 
 impl<'a> Rules<'a> {
     pub(super) fn new(world: &'a mut World, policy: &'a Policy, attach: &'a Attach) -> Self {
-        Self { world, policy, attach, lists: HashMap::new() }
+        Self { world, policy, attach, lists: HashMap::new(), conditions: HashMap::new() }
     }
 }
 
@@ -72,11 +77,9 @@ impl Rules<'_> {
         if let Some(node) = self.lists.get(&key) {
             return Ok(*node);
         }
-        let attach = self.attach;
-        let rules = if part == Part::Prefilter { &attach.prefilter } else { &attach.rules };
-        let rules = rules.get(start..).unwrap_or_default();
-        let sets = |rule: &Rule| rule.verdict == Verdict::Continue && Sets::of(&rule.actions).any();
-        let end = rules.iter().position(sets);
+        let rules = rules_of(self.attach, part).get(start..).unwrap_or_default();
+        let excluded = |at: usize| context.excluded.contains(&(start + at));
+        let end = rules.iter().enumerate().position(|(at, rule)| sets(rule) && !excluded(at));
         let mut rest = match end.and_then(|at| Some((at, rules.get(at)?))) {
             Some((at, rule)) => self.setting(part, start + at, rule, context)?,
             None if part == Part::Prefilter => self.after_prefilter(context)?,
@@ -85,7 +88,10 @@ impl Rules<'_> {
         let mut allows: HashMap<Allowing<'_>, Node> = HashMap::new();
         // Rules that decide, the last first, not yet joined to the rest.
         let mut batch: Vec<Line> = Vec::new();
-        for rule in rules.iter().take(end.unwrap_or(rules.len())).rev() {
+        for (at, rule) in rules.iter().enumerate().take(end.unwrap_or(rules.len())).rev() {
+            if excluded(at) {
+                continue;
+            }
             let decision = self.decision(rule, context, &mut allows)?;
             let Some(decision) = decision else {
                 rest = self.join(&mut batch, rest)?;
@@ -112,15 +118,35 @@ impl Rules<'_> {
 
     /// From a `continue` rule on that sets something.
     fn setting(&mut self, part: Part, at: usize, rule: &Rule, context: &Context) -> Result<Node, Full> {
-        let unset = self.list(part, at + 1, context)?;
-        let Some(zone) = self.attach.passes.get(rule.pass) else { return Ok(unset) };
-        let mut set = context.clone();
+        let mut unset = context.clone();
+        unset.excluded.retain(|later| *later > at);
+        let Some(zone) = self.attach.passes.get(rule.pass) else { return self.list(part, at + 1, &unset) };
+        let condition = self.setting_condition(part, at, rule, context)?;
+        let mut set = unset.clone();
         let pending = set.pending.entry(*zone).or_default();
         *pending = pending.then(Sets::of(&rule.actions));
+        for (later, other) in rules_of(self.attach, part).iter().enumerate().skip(at + 1).filter(|(_, rule)| sets(rule))
+        {
+            let other = self.setting_condition(part, later, other, context)?;
+            if self.world.diagram.and(condition, other)? == FALSE {
+                set.excluded.insert(later);
+            }
+        }
+        let unset = self.list(part, at + 1, &unset)?;
         let set = self.list(part, at + 1, &set)?;
         let inner = self.passed(rule, set)?;
-        let condition = self.condition(rule, context)?;
         self.world.diagram.ite(condition, inner, unset)
+    }
+
+    /// Whether a rule matches that sets something.
+    fn setting_condition(&mut self, part: Part, at: usize, rule: &Rule, context: &Context) -> Result<Node, Full> {
+        let key = (part, at, Context { pending: BTreeMap::new(), excluded: BTreeSet::new(), ..context.clone() });
+        if let Some(node) = self.conditions.get(&key) {
+            return Ok(*node);
+        }
+        let node = self.condition(rule, context)?;
+        self.conditions.insert(key, node);
+        Ok(node)
     }
 
     /// Before the rest, what a rule does that lets the packet go on; what exceeds its limit is dropped.
@@ -247,6 +273,15 @@ impl Rules<'_> {
         let rule = if self.world.attribute { rule } else { Origin::Machinery };
         Outcome { verdict, rule, passes, commits: Vec::new(), cleared, mirrors: Vec::new(), limits: Vec::new() }
     }
+}
+
+fn rules_of(attach: &Attach, part: Part) -> &[Rule] {
+    if part == Part::Prefilter { &attach.prefilter } else { &attach.rules }
+}
+
+/// Whether the rule goes on and sets something.
+fn sets(rule: &Rule) -> bool {
+    rule.verdict == Verdict::Continue && Sets::of(&rule.actions).any()
 }
 
 fn origin(rule: &Rule) -> Origin {

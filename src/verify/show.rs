@@ -7,6 +7,7 @@ use super::witness;
 use crate::abi::{eth, ipproto};
 use crate::emit::eval::Fault;
 use crate::field::Field;
+use crate::field::value::Mac;
 use crate::ir::outcome::{Committed, Fate, Outcome, Translation};
 use crate::ir::packet::{CtView, Fragment, Packet};
 use crate::ir::policy::{Hook, NatSide, Out, State};
@@ -59,8 +60,8 @@ pub fn packet(packet: &Packet, devices: &[String], hook: Hook) -> String {
     for field in [Field::EthSrc, Field::EthDst, Field::TcpFlags, Field::IpTos, Field::IpTtl] {
         if let Some(value) = get(field).filter(|value| *value != witness::usual(field)) {
             let _ = match field {
-                Field::EthSrc => write!(text, " from mac {}", mac(value)),
-                Field::EthDst => write!(text, " to mac {}", mac(value)),
+                Field::EthSrc => write!(text, " from mac {}", Mac(value)),
+                Field::EthDst => write!(text, " to mac {}", Mac(value)),
                 Field::TcpFlags => write!(text, " flags {}", flags(value)),
                 Field::IpTos if value & !DSCP == 0 => write!(text, " dscp {}", dscp(value)),
                 Field::IpTos => write!(text, " tos {value:#x}"),
@@ -102,13 +103,6 @@ pub(super) fn dscp(tos: u128) -> String {
     let class = tos >> 2;
     let name = DSCP_NAMES.iter().find(|(_, known)| u128::from(*known) == class);
     name.map_or_else(|| class.to_string(), |(name, _)| (*name).to_owned())
-}
-
-/// A hardware address: `02:00:00:00:00:01`.
-pub(super) fn mac(value: u128) -> String {
-    let bytes = value.to_be_bytes();
-    let last: Vec<String> = bytes.iter().skip(bytes.len() - 6).map(|byte| format!("{byte:02x}")).collect();
-    last.join(":")
 }
 
 pub(super) fn protocol(number: u8) -> String {

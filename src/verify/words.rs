@@ -9,7 +9,8 @@ use super::world::World;
 use crate::abi::eth;
 use crate::field::Field;
 use crate::ir::policy::State;
-use values::{Words, joined, spell};
+use crate::source::braced;
+use values::{Words, spell};
 
 /// A set of packets in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +144,7 @@ impl Product {
             let (names, others) = taken(world, &symbols, here);
             let out: Vec<u128> = symbols.values().iter().copied().filter(|value| !names.contains(value)).collect();
             let (not, list) = if others { ("not ", out) } else { ("", names) };
-            self.words.more.push(format!("{not}in {}", joined(&list.iter().map(name).collect::<Vec<_>>())));
+            self.words.more.push(format!("{not}in {}", braced(&list.iter().map(name).collect::<Vec<_>>())));
         }
         Ok(())
     }

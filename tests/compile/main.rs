@@ -101,7 +101,7 @@ fn outputs(args: &compile::Args, files: &dyn Files) -> Result<(String, Option<St
     let compiled = ctpolicy::pipeline::compile(&args.file, files, &args.policy.options())?;
     let mut diag = render::text(&compiled.diags, &compiled.map, false);
     let script = match compile::print(&compiled, args) {
-        Ok(texts) => texts.map(|texts| texts.account.unwrap_or(texts.ruleset)),
+        Ok(texts) => texts.map(|texts| texts.account.unwrap_or_else(|| texts.ruleset.to_string())),
         Err(refusal) => {
             writeln!(diag, "error: {refusal}")?;
             refusal.help().map_or(Ok(()), |help| writeln!(diag, "help: {help}"))?;

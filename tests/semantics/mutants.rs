@@ -1,8 +1,10 @@
 //! Bugs planted by hand into the Program of a right compilation: the comparison must see each of them, or it is blind.
 
+use std::sync::Arc;
+
 use ctpolicy::abi::{eth, ipproto};
 use ctpolicy::emit::program::{Action, Chain, Commit, Control, Ct, Filter, Police, Program, Role};
-use ctpolicy::field::{Cond, Field};
+use ctpolicy::field::{Cond, Conds, Field, Key};
 use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::outcome::Outcome;
 use ctpolicy::ir::packet::Packet;
@@ -27,19 +29,19 @@ fn info(ident: u32) -> RuleInfo {
     }
 }
 
-fn address(field: Field, text: &str, length: u32) -> (Field, Vec<Cond>) {
+fn address(field: Field, text: &str, length: u32) -> (Field, Conds) {
     let address: std::net::Ipv4Addr = text.parse().unwrap();
     let mask = u128::from(u32::MAX << (32 - length));
-    (field, vec![Cond::Bits { value: u128::from(u32::from(address)) & mask, mask }])
+    (field, Cond::Bits { value: u128::from(u32::from(address)) & mask, mask }.into())
 }
 
-fn ip4(sets: &[(Field, Vec<Cond>)]) -> Vec<Alt> {
+fn ip4(sets: &[(Field, Conds)]) -> Vec<Alt> {
     vec![Alt { link: Link::Ip4, vlan: None, not_in: Vec::new(), sets: sets.to_vec() }]
 }
 
-fn tcp(port: u16) -> Vec<(Field, Vec<Cond>)> {
+fn tcp(port: u16) -> Vec<(Field, Conds)> {
     let proto = Cond::exact(Field::IpProto, ipproto::TCP.into());
-    vec![(Field::IpProto, vec![proto]), (Field::DstPort, vec![Cond::exact(Field::DstPort, port.into())])]
+    vec![(Field::IpProto, proto.into()), (Field::DstPort, Cond::exact(Field::DstPort, port.into()).into())]
 }
 
 fn rule(ident: u32, verdict: Verdict, pass: usize, states: &[State], alts: Vec<Alt>, actions: Actions) -> Rule {
@@ -82,7 +84,7 @@ pub fn sample() -> Policy {
     };
     let early = Actions { set_mark: Some((0x200, 0x200)), ..Actions::default() };
     let known = [Established, EstablishedReply];
-    let proto = |number: u8| vec![(Field::IpProto, vec![Cond::exact(Field::IpProto, number.into())])];
+    let proto = |number: u8| vec![(Field::IpProto, Cond::exact(Field::IpProto, number.into()).into())];
     let inside = || vec![address(Field::Ipv4Src, "10.0.0.0", 24)];
     let mut narrow = tcp(80);
     narrow.insert(1, address(Field::Ipv4Src, "10.0.0.0", 8));
@@ -155,7 +157,7 @@ fn chains(program: &mut Program) -> impl Iterator<Item = &mut Chain> {
 fn commits(program: &mut Program) -> impl Iterator<Item = &mut Commit> {
     chains(program)
         .flat_map(|chain| &mut chain.filters)
-        .flat_map(|filter| &mut filter.actions)
+        .flat_map(|filter| Arc::make_mut(&mut filter.actions))
         .filter_map(|action| if let Action::Ct(Ct::Commit(commit), _) = action { Some(commit) } else { None })
 }
 
@@ -250,7 +252,8 @@ fn a_narrower_mask_is_seen() {
 #[test]
 fn a_wrong_verdict_is_seen() {
     seen_often(&sample(), "wrong verdict", &|program, place| {
-        let actions = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions);
+        let actions =
+            chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| Arc::make_mut(&mut filter.actions));
         let mut ends = actions.filter_map(|action| match action {
             Action::Gact(control) | Action::Ct(_, control) => Some(control),
             _ => None,
@@ -265,7 +268,8 @@ fn a_wrong_verdict_is_seen() {
 fn a_wrong_goto_is_seen() {
     seen_often(&sample(), "wrong goto", &|program, place| {
         let last = u32::try_from(program.attaches[0].chains.len()).unwrap();
-        let actions = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions);
+        let actions =
+            chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| Arc::make_mut(&mut filter.actions));
         let mut gotos = actions.filter_map(|action| match action {
             Action::Gact(Control::Goto(chain)) | Action::Ct(_, Control::Goto(chain)) => Some(chain),
             _ => None,
@@ -309,7 +313,8 @@ fn a_port_asked_of_fragments_is_seen() {
 
 /// Takes the `place`-th action of a kind out, and leaves its control.
 fn take_out(program: &mut Program, place: usize, kind: fn(&Action) -> bool) -> bool {
-    let actions = chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions);
+    let actions =
+        chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| Arc::make_mut(&mut filter.actions));
     let Some(action) = actions.filter(|action| kind(action)).nth(place) else { return false };
     if let Action::Ct(_, control) = *action {
         *action = Action::Gact(control);
@@ -346,7 +351,7 @@ fn a_commit_behind_the_next_pass_is_seen() {
         let at = commits(&filter.actions).unwrap();
         let [Action::Ct(commit, pipe), Action::Ct(track, goto)] = &filter.actions[at..at + 2] else { return false };
         let late = [Action::Ct(track.clone(), *pipe), Action::Ct(commit.clone(), *goto)];
-        filter.actions.splice(at..at + 2, late);
+        Arc::make_mut(&mut filter.actions).splice(at..at + 2, late);
         true
     });
 }
@@ -371,7 +376,9 @@ fn a_wrong_commit_is_seen() {
 #[test]
 fn a_pass_that_does_not_translate_is_seen() {
     assert!(seen(|program| {
-        for action in chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| &mut filter.actions) {
+        for action in
+            chains(program).flat_map(|chain| &mut chain.filters).flat_map(|filter| Arc::make_mut(&mut filter.actions))
+        {
             if let Action::Ct(Ct::Track { nat, .. }, _) = action {
                 *nat = false;
             }
@@ -386,7 +393,7 @@ fn a_lost_limit_or_mirror_is_seen() {
     for kind in kinds {
         assert!(seen(|program| {
             for filter in chains(program).flat_map(|chain| &mut chain.filters) {
-                filter.actions.retain(|action| !kind(action));
+                Arc::make_mut(&mut filter.actions).retain(|action| !kind(action));
             }
         }));
     }
@@ -400,7 +407,7 @@ fn arp_in_conntrack_is_seen() {
         entry
             .iter_mut()
             .filter(|filter| filter.protocol == eth::P_ALL)
-            .for_each(|f| f.actions.insert(0, track.clone()));
+            .for_each(|f| Arc::make_mut(&mut f.actions).insert(0, track.clone()));
     }));
 }
 
@@ -465,9 +472,8 @@ const BUGS_OF_FORM: [Bug; 17] = [
     }),
     ("a filter has 33 actions", |program| {
         let filter = chains(program).flat_map(|chain| &mut chain.filters).next().unwrap();
-        filter
-            .actions
-            .splice(..0, std::iter::repeat_n(Action::Ct(Ct::Clear, Control::Pipe), 33 - filter.actions.len()));
+        let actions = Arc::make_mut(&mut filter.actions);
+        actions.splice(..0, std::iter::repeat_n(Action::Ct(Ct::Clear, Control::Pipe), 33 - actions.len()));
     }),
     ("outside its mask", |program| {
         commits(program).find(|commit| commit.mark.is_some()).unwrap().mark = Some((3, 1));
@@ -496,7 +502,7 @@ fn polices_of(program: &mut Program) -> impl Iterator<Item = &mut Filter> {
 }
 
 fn polices(program: &mut Program) -> impl Iterator<Item = &mut Police> {
-    polices_of(program).flat_map(|filter| &mut filter.actions).filter_map(|action| match action {
+    polices_of(program).flat_map(|filter| Arc::make_mut(&mut filter.actions)).filter_map(|action| match action {
         Action::Police(police) => Some(police),
         _ => None,
     })
@@ -514,4 +520,42 @@ fn what_no_packet_shows_is_seen() {
         assert!(faults.iter().any(|fault| fault.contains(text)), "{text}: {faults:?}");
         assert!(proof::refuted(&policy, &program), "{text} is proven");
     }
+}
+
+/// One zone, and a first rule that drops this; a filter for it stands before conntrack. Is it seen?
+fn asked_before_conntrack(alts: Vec<Alt>, translating: &[u16], keys: Vec<Key>, protocol: u16) -> bool {
+    let mut policy = sample();
+    policy.translating = translating.iter().copied().collect();
+    let attach = &mut policy.attaches[0];
+    attach.passes = vec![1];
+    attach.prefilter.clear();
+    let allow = rule(21, Verdict::Allow, 0, &[State::New, State::Established], ip4(&[]), Actions::default());
+    attach.rules = vec![rule(20, Verdict::Drop, 0, &[], alts, Actions::default()), allow];
+    let mut program = crate::compile_at(&policy, ctpolicy::optimize::price::Scale::PLAIN).unwrap();
+    assert!(!proof::refuted(&policy, &program));
+    let own = program.rules.iter().position(|rule| rule.ident == 20).unwrap();
+    let attached = &mut program.attaches[0];
+    let entry = attached.entry.filters.iter_mut().find(|filter| filter.protocol == protocol).unwrap();
+    let index = attached.chains.iter().map(|chain| chain.index).max().unwrap() + 1;
+    let rest = std::mem::replace(&mut entry.actions, vec![Action::Gact(Control::Goto(index))].into());
+    let drop =
+        Filter { prio: 1, handle: 1, protocol, keys, actions: vec![Action::Gact(Control::Drop)].into(), rule: own };
+    let last = Filter { prio: 2, handle: 1, protocol: eth::P_ALL, keys: Vec::new(), actions: rest, rule: entry.rule };
+    attached.chains.push(Chain { index, title: "early".to_owned(), filters: vec![drop, last] });
+    proof::refuted(&policy, &program)
+}
+
+#[test]
+fn a_rule_that_asks_before_conntrack_what_that_changes_is_seen() {
+    let (field, conds) = address(Field::Ipv4Src, "10.0.0.1", 32);
+    let from = || ip4(&[(field, conds.clone())]);
+    let key = || vec![Key { field, cond: conds[0] }];
+    // No packet of the evaluators has another header behind conntrack.
+    assert!(asked_before_conntrack(from(), &[1], key(), eth::P_IP));
+    assert!(!asked_before_conntrack(from(), &[], key(), eth::P_IP));
+    let proto = || vec![(Field::IpProto, Conds::from(Cond::exact(Field::IpProto, ipproto::GRE.into())))];
+    let gre = || vec![Key::exact(Field::IpProto, ipproto::GRE.into())];
+    assert!(!asked_before_conntrack(ip4(&proto()), &[1], gre(), eth::P_IP));
+    let ip6 = vec![Alt { link: Link::Ip6, vlan: None, not_in: Vec::new(), sets: proto() }];
+    assert!(asked_before_conntrack(ip6, &[], gre(), eth::P_IPV6));
 }

@@ -2,7 +2,7 @@
 
 use ctpolicy::abi::ipproto;
 use ctpolicy::emit::program::{Action, Control, Filter, Program, Role};
-use ctpolicy::field::{Cond, Field};
+use ctpolicy::field::{Cond, Conds, Field};
 use ctpolicy::ir::policy::{
     Actions, Alt, Attach, Hook, Link, NatBits, Policy, Rule, RuleInfo, State, StateSet, Verdict,
 };
@@ -29,21 +29,21 @@ fn info(ident: u32) -> RuleInfo {
 }
 
 /// A prefix out of few networks, so that rules meet; nothing in one of five cases.
-fn prefix(rng: &mut Rng, field: Field) -> Option<(Field, Vec<Cond>)> {
+fn prefix(rng: &mut Rng, field: Field) -> Option<(Field, Conds)> {
     if rng.chance(20) {
         return None;
     }
     let value = *rng.pick(&[0x0a00_0000, 0x0a01_0000, 0x0a01_0200, 0xc0a8_0001, 0xc0a8_0102, 0xcb00_7105]);
     let mask = u128::from(u32::MAX << *rng.pick(&[0, 0, 1, 8, 16, 24]));
-    Some((field, vec![Cond::Bits { value: (value | rng.below(4) as u128) & mask, mask }]))
+    Some((field, Cond::Bits { value: (value | rng.below(4) as u128) & mask, mask }.into()))
 }
 
 fn rule(rng: &mut Rng, ident: u32, tracked: bool) -> Rule {
-    let mut sets: Vec<(Field, Vec<Cond>)> = Vec::new();
+    let mut sets: Vec<(Field, Conds)> = Vec::new();
     let port = rng.chance(60);
     if port || rng.chance(30) {
         let proto = *rng.pick(&[ipproto::TCP, ipproto::UDP]);
-        sets.push((Field::IpProto, vec![Cond::exact(Field::IpProto, proto.into())]));
+        sets.push((Field::IpProto, Cond::exact(Field::IpProto, proto.into()).into()));
     }
     sets.extend(prefix(rng, Field::Ipv4Src));
     sets.extend(prefix(rng, Field::Ipv4Dst));
@@ -53,7 +53,7 @@ fn rule(rng: &mut Rng, ident: u32, tracked: bool) -> Rule {
             1 => Cond::Range { lo: 80, hi: 443 },
             _ => Cond::exact(Field::DstPort, [22, 80, 443, 8080][rng.below(4)]),
         };
-        sets.push((Field::DstPort, vec![cond]));
+        sets.push((Field::DstPort, cond.into()));
     }
     let states = if tracked { StateSet::of(&[State::New]) } else { StateSet::ALL };
     let verdict = if rng.chance(60) { Verdict::Allow } else { Verdict::Drop };
@@ -129,11 +129,11 @@ fn spoil(rng: &mut Rng, program: &mut Program) {
         // What should go on is decided by the default.
         7 => {
             filter.rule = default.unwrap_or(filter.rule);
-            filter.actions = vec![Action::Gact(if rng.chance(50) { Control::Pass } else { Control::Drop })];
+            filter.actions = vec![Action::Gact(if rng.chance(50) { Control::Pass } else { Control::Drop })].into();
         }
         _ => {
             let index = u32::try_from(rng.between(1, chains)).unwrap();
-            for action in &mut filter.actions {
+            for action in std::sync::Arc::make_mut(&mut filter.actions) {
                 if let Action::Gact(control) = action {
                     *control = match control {
                         Control::Pass => Control::Drop,

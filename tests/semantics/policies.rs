@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ctpolicy::abi::{eth, ipproto};
-use ctpolicy::field::{Cond, Field};
+use ctpolicy::field::{Cond, Conds, Field};
 use ctpolicy::ir::packet::device_value;
 use ctpolicy::ir::policy::{
     Actions, Alt, Attach, Helper, Hook, Limit, Link, Nat, NatBits, NatSide, Out, Policy, Rule, RuleInfo, State,
@@ -278,7 +278,7 @@ impl Maker<'_> {
                 self.maybe(12, &[Field::IpFlags], &mut sets);
             }
             if let Some(proto) = proto {
-                sets.push((Field::IpProto, vec![Cond::exact(Field::IpProto, proto.into())]));
+                sets.push((Field::IpProto, Cond::exact(Field::IpProto, proto.into()).into()));
                 if PORT_PROTOS.contains(&proto) {
                     self.maybe(45, &[Field::SrcPort, Field::DstPort], &mut sets);
                 }
@@ -298,10 +298,10 @@ impl Maker<'_> {
         Alt { link, vlan, not_in: not_in.into_iter().map(str::to_owned).collect(), sets }
     }
 
-    fn maybe(&mut self, percent: usize, fields: &[Field], sets: &mut Vec<(Field, Vec<Cond>)>) {
+    fn maybe(&mut self, percent: usize, fields: &[Field], sets: &mut Vec<(Field, Conds)>) {
         for field in fields {
             if self.rng.chance(percent) {
-                sets.push((*field, self.rng.some(&conds(*field), 3)));
+                sets.push((*field, self.rng.some(&conds(*field), 3).into()));
             }
         }
     }

@@ -166,7 +166,9 @@ fn simpler_alt(alt: &Alt) -> Vec<Alt> {
         }
         for cond in 0..conds.len() * usize::from(conds.len() > 1) {
             let mut other = alt.clone();
-            other.sets[index].1.remove(cond);
+            let mut fewer = conds.to_vec();
+            fewer.remove(cond);
+            other.sets[index].1 = fewer.into();
             list.push(other);
         }
     }

@@ -1,12 +1,12 @@
 //! A bound on the filters of a policy: it is refused with the rule that takes most of them.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::emit::linearize::TOO_MANY_FILTERS;
 use crate::emit::program::Program;
-use crate::field::{Cond, Field};
+use crate::field::{Conds, Field};
 use crate::hash::fnv;
 use crate::ir::policy::{Alt, Attach, Policy, Rule};
 use crate::source::Span;
@@ -44,27 +44,28 @@ pub fn values(policy: &Policy, max: u64) -> Option<Diagnostic> {
 }
 
 fn too_many_values(attach: &Attach, max: u64) -> Option<Diagnostic> {
-    let fields: BTreeSet<Field> = sets(attach.all_rules()).map(|(field, _)| field).collect();
-    fields.into_iter().find_map(|field| {
-        let of =
-            |rule| sets(std::iter::once(rule)).filter(move |(known, _)| *known == field).flat_map(|(_, conds)| conds);
-        let written = attach.all_rules().map(|rule| of(rule).count() as u64).sum::<u64>();
-        if written <= max {
-            return None;
-        }
+    let mut written: BTreeMap<Field, u64> = BTreeMap::new();
+    sets(attach.all_rules()).for_each(|(field, conds)| *written.entry(field).or_default() += conds.len() as u64);
+    written.into_iter().filter(|(_, written)| *written > max).find_map(|(field, _)| {
+        let of = |rule| sets(std::iter::once(rule)).filter(move |(known, _)| *known == field).map(|(_, conds)| conds);
+        // A list that rules share is looked at once.
+        let mut lists: Vec<&Conds> = attach.all_rules().flat_map(of).collect();
+        lists.sort_unstable_by_key(|conds| conds.as_ptr());
+        lists.dedup_by_key(|conds| conds.as_ptr());
         // Two values with one hash count once: there may be a few more.
-        let mut hashes: Vec<u64> = attach.all_rules().flat_map(of).map(fnv).collect();
+        let mut hashes: Vec<u64> = lists.into_iter().flatten().map(fnv).collect();
         hashes.sort_unstable();
         hashes.dedup();
         let all = hashes.len() as u64;
-        let (_, most) = attach.all_rules().enumerate().max_by_key(|(at, rule)| (of(rule).count(), Reverse(*at)))?;
+        let count = |rule| of(rule).map(|conds| conds.len()).sum::<usize>();
+        let (_, most) = attach.all_rules().enumerate().max_by_key(|(at, rule)| (count(*rule), Reverse(*at)))?;
         let message = format!(
             "the rules hold {all} values of `{}`, and a filter compares with one; {max} filters are the limit",
             field.row().name
         );
         let help = "write prefixes and ranges that cover more, or allow more with `--max-filters`";
         let found = Diagnostic::new(&TOO_MANY_FILTERS, most.info.span, message);
-        (all > max).then(|| found.here(format!("{} of them stand in this rule", of(most).count())).help(help))
+        (all > max).then(|| found.here(format!("{} of them stand in this rule", count(most))).help(help))
     })
 }
 
@@ -78,7 +79,7 @@ pub fn together(policy: &Policy, max: u64) -> Option<Diagnostic> {
     let found = Diagnostic::new(&TOO_MANY_FILTERS, most.info.span, message)
         .here(format!("this rule combines {} values", factors(most)))
         .help("write prefixes that cover more, use sets that do not overlap, or allow more with `--max-filters`");
-    let combines = |rule: &&Rule| rule.alts.iter().any(|alt| product(alt) > 1);
+    let combines = |rule: &&Rule| rule.alts.iter().any(|alt| alt.product() > 1);
     let others = rules.filter(combines).count().saturating_sub(1);
     Some(match others {
         0 => found,
@@ -91,16 +92,12 @@ pub fn together(policy: &Policy, max: u64) -> Option<Diagnostic> {
 
 /// Filters of a rule whose sets are multiplied out.
 fn combinations(rule: &Rule) -> u64 {
-    rule.alts.iter().map(product).fold(0, u64::saturating_add)
-}
-
-fn product(alt: &Alt) -> u64 {
-    alt.sets.iter().fold(1, |all, (_, conds)| all.saturating_mul(conds.len() as u64))
+    rule.alts.iter().map(Alt::product).fold(0, u64::saturating_add)
 }
 
 /// The sizes of the sets of a rule's largest alternative: `20 x 20 x 5`.
 fn factors(rule: &Rule) -> String {
-    let Some(largest) = rule.alts.iter().max_by_key(|alt| product(alt)).filter(|alt| product(alt) > 1) else {
+    let Some(largest) = rule.alts.iter().max_by_key(|alt| alt.product()).filter(|alt| alt.product() > 1) else {
         return "1".to_owned();
     };
     let sizes = largest.sets.iter().map(|(_, conds)| conds.len()).filter(|count| *count > 1);
@@ -108,7 +105,7 @@ fn factors(rule: &Rule) -> String {
 }
 
 /// What the rules ask of each field.
-fn sets<'r>(rules: impl Iterator<Item = &'r Rule>) -> impl Iterator<Item = (Field, &'r Vec<Cond>)> {
+fn sets<'r>(rules: impl Iterator<Item = &'r Rule>) -> impl Iterator<Item = (Field, &'r Conds)> {
     rules.flat_map(|rule| &rule.alts).flat_map(|alt| &alt.sets).map(|(field, conds)| (*field, conds))
 }
 

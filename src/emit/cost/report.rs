@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Write as _};
 use serde::Serialize;
 
 use super::{AttachCost, Cost, PacketCost, RuleCost};
-use crate::emit::tc::device_words;
 use crate::optimize::notes::{self, Note};
+use crate::source::braced;
 
 /// Version of the JSON's shape.
 pub const VERSION: u32 = 1;
@@ -133,7 +133,7 @@ fn frontier(f: &mut fmt::Formatter<'_>, points: &[Point]) -> fmt::Result {
 
 fn attach(f: &mut fmt::Formatter<'_>, before: Option<&AttachCost>, after: &AttachCost) -> fmt::Result {
     let name = if after.policy.is_empty() { "bare rules".to_owned() } else { format!("policy {}", after.policy) };
-    writeln!(f, "{name} on {} {}", device_words(&after.devices), after.hook)?;
+    writeln!(f, "{name} on {} {}", braced(&after.devices), after.hook)?;
     let size = |name: &str, of: fn(&AttachCost) -> usize| {
         format!("{name} {}", change(before.map(|before| of(before) as u64), of(after) as u64))
     };

@@ -147,7 +147,7 @@ impl Skb {
     }
 
     fn act(&mut self, filter: &Filter) {
-        for action in &filter.actions {
+        for action in filter.actions.iter() {
             match action {
                 Action::Ct(Ct::Clear, _) => self.view = CtView::UNTRACKED,
                 Action::Ct(Ct::Track { zone, .. }, _) => {

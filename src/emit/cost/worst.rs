@@ -189,11 +189,7 @@ pub fn conntrack(filter: &Filter, state: Option<State>) -> u64 {
     filter.actions.iter().map(cost).sum()
 }
 
-/// Where a filter's actions lead in the end. A redirect accepts as far as classification goes.
+/// Where a filter's actions lead in the end.
 pub fn end(filter: &Filter) -> Control {
-    match filter.actions.last() {
-        Some(Action::Gact(control) | Action::Ct(_, control)) => *control,
-        Some(Action::Police(police)) => police.conform,
-        Some(Action::Mirred(_)) | None => Control::Pass,
-    }
+    filter.actions.last().map_or(Control::Pass, Action::control)
 }

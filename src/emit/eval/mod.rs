@@ -146,7 +146,7 @@ impl Skb<'_> {
     }
 
     fn actions(&mut self, filter: &Filter, chain: u32) -> Result<Step, Fault> {
-        for action in &filter.actions {
+        for action in filter.actions.iter() {
             let control = match action {
                 Action::Gact(control) => *control,
                 Action::Ct(ct, control) => {

@@ -27,7 +27,7 @@ fn commit(zone: u16, control: Control) -> Action {
 }
 
 fn filter(prio: u16, protocol: u16, keys: &[Key], actions: &[Action]) -> Filter {
-    Filter { prio, handle: 1, protocol, keys: keys.to_vec(), actions: actions.to_vec(), rule: 0 }
+    Filter { prio, handle: 1, protocol, keys: keys.to_vec(), actions: actions.to_vec().into(), rule: 0 }
 }
 
 fn chain(index: u32, filters: Vec<Filter>) -> Chain {

@@ -124,7 +124,7 @@ fn receipt(program: &Program, was: Live, placed: &Placed) -> Receipt {
 fn find_devices(program: &Program, links: &mut BTreeMap<String, u32>, socket: &Socket) -> Result<(), ApplyError> {
     let attached = program.attaches.iter().flat_map(|attached| &attached.devices);
     let filters = program.attaches.iter().flat_map(|attached| &attached.chains).flat_map(|chain| &chain.filters);
-    let targets = filters.flat_map(|filter| &filter.actions).filter_map(|action| match action {
+    let targets = filters.flat_map(|filter| filter.actions.iter()).filter_map(|action| match action {
         Action::Mirred(mirred) => Some(&mirred.device),
         _ => None,
     });

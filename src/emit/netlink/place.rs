@@ -76,7 +76,7 @@ fn check_size(program: &Program) -> Result<(), ApplyError> {
     }
     let filters = program.attaches.iter().flat_map(|attached| &attached.chains).flat_map(|chain| &chain.filters);
     let over = |action: &Action| matches!(action, Action::Police(police) if police.budget >= BUDGETS_MAX);
-    if filters.flat_map(|filter| &filter.actions).any(over) {
+    if filters.flat_map(|filter| filter.actions.iter()).any(over) {
         return Err(ApplyError::TooLarge { what: format!("the file has more than {BUDGETS_MAX} rules with `limit`") });
     }
     Ok(())

@@ -16,7 +16,7 @@ fn program(digest: u64, devices: &[&str]) -> Program {
         handle: 1,
         protocol,
         keys: Vec::new(),
-        actions: vec![Action::Gact(control)],
+        actions: vec![Action::Gact(control)].into(),
         rule: 0,
     };
     let attached = |device: &&str| Attached {

@@ -12,10 +12,8 @@ use crate::field::{Cond, Field, Key};
 pub struct FilterLine<'a> {
     /// The filter.
     pub filter: &'a Filter,
-    /// Shared block.
-    pub block: u32,
-    /// Chain, as the kernel numbers it.
-    pub chain: u32,
+    /// Its block and chain, as words.
+    pub place: &'a str,
     /// Generation of the chains it jumps to.
     pub generation: u16,
     /// For its last action.
@@ -27,9 +25,8 @@ impl fmt::Display for FilterLine<'_> {
         let Filter { prio, handle, protocol, keys, actions, .. } = self.filter;
         write!(
             f,
-            "filter add block {} chain {} protocol {} prio {prio} handle {handle:#x} flower",
-            self.block,
-            self.chain,
+            "filter add {} protocol {} prio {prio} handle {handle:#x} flower",
+            self.place,
             ether_type(*protocol)
         )?;
         let network = network(*protocol, keys);
@@ -37,7 +34,7 @@ impl fmt::Display for FilterLine<'_> {
         actions.iter().try_for_each(|action| write!(f, " {}", ActionWords(action, self.generation)))?;
         // On the last action only: in iproute2 an action's cookie leaks into all later actions of its filter.
         f.write_str(" cookie ")?;
-        self.cookie.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:032x}", u128::from_be_bytes(self.cookie))
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt::{self, Write};
 
 use crate::emit::program::{Action, Attached, Chain, Ct, Filter, Placement, Program, RuleRef, chain_number};
 use crate::ir::policy::Hook;
+use crate::source::braced;
 use filter::FilterLine;
 
 pub use filter::rule_title;
@@ -66,11 +67,26 @@ pub enum ScriptError {
 /// # Errors
 /// [`ScriptError`] when the `tc` of [`Options::iproute2`] has no words for a filter.
 pub fn script(program: &Program, placement: &Placement, options: &Options) -> Result<String, ScriptError> {
-    let filters = || program.attaches.iter().flat_map(|attached| attached.chains.iter().chain([&attached.entry]));
-    for filter in filters().flat_map(|chain| &chain.filters) {
-        check(program, filter, options.iproute2)?;
+    Ok(Script::of(program, placement.clone(), options)?.to_string())
+}
+
+/// A whole script, as [`script`] has it, to be written piece by piece: there may be very much of it.
+pub struct Script<'a> {
+    program: &'a Program,
+    placement: Placement,
+}
+
+impl<'a> Script<'a> {
+    /// Of this Program.
+    ///
+    /// # Errors
+    /// As for [`script`].
+    pub fn of(program: &'a Program, placement: Placement, options: &Options) -> Result<Self, ScriptError> {
+        let chains = program.attaches.iter().flat_map(|attached| attached.chains.iter().chain([&attached.entry]));
+        let mut filters = chains.flat_map(|chain| &chain.filters);
+        filters.try_for_each(|filter| check(program, filter, options.iproute2))?;
+        Ok(Self { program, placement })
     }
-    Ok(Script { program, placement }.to_string())
 }
 
 fn check(program: &Program, filter: &Filter, iproute2: (u16, u16)) -> Result<(), ScriptError> {
@@ -98,14 +114,10 @@ struct Comment<'a>(&'a str);
 
 impl fmt::Display for Comment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c }))
+        let mut parts = self.0.split(char::is_control);
+        parts.next().map_or(Ok(()), |first| f.write_str(first))?;
+        parts.try_for_each(|part| f.write_char(' ').and_then(|()| f.write_str(part)))
     }
-}
-
-/// A whole script.
-struct Script<'a> {
-    program: &'a Program,
-    placement: &'a Placement,
 }
 
 impl fmt::Display for Script<'_> {
@@ -143,7 +155,7 @@ impl Script<'_> {
         writeln!(f, "# A ruleset by ctpolicy, generation {}.", self.placement.generation)?;
         writeln!(f, "# Load it with `tc -batch FILE`; its devices must not have a clsact or ingress qdisc yet.")?;
         let actions = self.attaches().flat_map(|(attached, _)| &attached.chains).flat_map(|chain| &chain.filters);
-        if actions.flat_map(|filter| &filter.actions).any(has_helper) {
+        if actions.flat_map(|filter| filter.actions.iter()).any(has_helper) {
             let (major, minor) = HELPER_SINCE;
             writeln!(f, "# It sets a conntrack helper: tc must be of iproute2 {major}.{minor} or newer.")?;
         }
@@ -154,6 +166,7 @@ impl Script<'_> {
     fn chain(&self, f: &mut fmt::Formatter<'_>, block: u32, chain: &Chain) -> fmt::Result {
         let number = chain_number(self.placement.generation, chain.index);
         writeln!(f, "\n# chain {number}: {}", Comment(&chain.title))?;
+        let place = format!("block {block} chain {number}");
         let mut before = None;
         for filter in &chain.filters {
             let rule = self.program.rules.get(filter.rule);
@@ -163,7 +176,7 @@ impl Script<'_> {
             before = Some(filter.rule);
             let generation = self.placement.generation;
             let cookie = self.program.cookie(chain, filter, generation);
-            let line = FilterLine { filter, block, chain: number, generation, cookie };
+            let line = FilterLine { filter, place: &place, generation, cookie };
             writeln!(f, "{line}")?;
         }
         Ok(())
@@ -180,16 +193,7 @@ pub fn attach_title(attached: &Attached) -> String {
 #[must_use]
 pub fn place_title(policy: &str, devices: &[String], hook: Hook) -> String {
     let what = if policy.is_empty() { "rules".to_owned() } else { format!("policy {policy}") };
-    format!("{what} on {} {}", device_words(devices), hook.word())
-}
-
-/// Devices as a header writes them: `eth0`, `{ eth1, eth2 }`.
-#[must_use]
-pub fn device_words(devices: &[String]) -> String {
-    match devices {
-        [one] => one.clone(),
-        many => format!("{{ {} }}", many.join(", ")),
-    }
+    format!("{what} on {} {}", braced(devices), hook.word())
 }
 
 fn comment(f: &mut fmt::Formatter<'_>, rule: &RuleRef) -> fmt::Result {

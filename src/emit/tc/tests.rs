@@ -18,7 +18,7 @@ fn rule(role: Role, position: usize, text: &str) -> RuleRef {
 }
 
 fn filter(handle: u32, keys: Vec<Key>, action: Action, rule: usize) -> Filter {
-    Filter { prio: 1, handle, protocol: eth::P_IP, keys, actions: vec![action], rule }
+    Filter { prio: 1, handle, protocol: eth::P_IP, keys, actions: vec![action].into(), rule }
 }
 
 fn program() -> Program {
@@ -89,7 +89,7 @@ fn a_helper_needs_a_newer_tc() {
     let mut program = program();
     let helper = Some(CtHelper { name: "ftp".into(), v6: false, proto: ipproto::TCP });
     let commit = Commit { zone: 7, force: false, mark: None, label: None, nat: None, helper };
-    program.attaches[0].chains[0].filters[0].actions = vec![Action::Ct(Ct::Commit(commit), Control::Pass)];
+    program.attaches[0].chains[0].filters[0].actions = vec![Action::Ct(Ct::Commit(commit), Control::Pass)].into();
     let error = print(&program, (6, 1)).unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -3,11 +3,13 @@
 //! iproute2 reads numbers in several bases: TTL and TOS take their masks in base 16, ICMP in base 10, and `ip_proto` takes any
 //! number in base 16 (`ip_proto 47` is protocol 0x47). Seen with iproute2 6.1 in the bytes that it sends.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::abi::{ct_state, eth, ip_flags, ipproto};
-use crate::field::{Cond, Field, Key, Kind, Row, value};
+use crate::field::value::{self, Mac};
+use crate::field::{Cond, Field, Key, Kind, Row};
 
 /// Words of `ct_state`, in the order of printing.
 const CT_STATES: [(u16, &str); 6] = [
@@ -132,16 +134,16 @@ fn fragment_flags(f: &mut fmt::Formatter<'_>, value: u32, mask: u32) -> fmt::Res
 
 /// A protocol by name where `tc` knows one, else in base 16.
 #[must_use]
-pub fn ip_proto(proto: u8) -> String {
-    let name = IP_PROTOS.iter().find(|(number, _)| *number == proto).map(|(_, name)| (*name).to_owned());
-    name.unwrap_or_else(|| format!("{proto:#x}"))
+pub fn ip_proto(proto: u8) -> Cow<'static, str> {
+    let name = IP_PROTOS.iter().find(|(number, _)| *number == proto).map(|(_, name)| Cow::Borrowed(*name));
+    name.unwrap_or_else(|| format!("{proto:#x}").into())
 }
 
 /// An ethertype by name where `tc` knows one, else in base 16.
 #[must_use]
-pub fn ether_type(ether_type: u16) -> String {
-    let name = ETHER_TYPES.iter().find(|(number, _)| *number == ether_type).map(|(_, name)| (*name).to_owned());
-    name.unwrap_or_else(|| format!("{ether_type:#06x}"))
+pub fn ether_type(ether_type: u16) -> Cow<'static, str> {
+    let name = ETHER_TYPES.iter().find(|(number, _)| *number == ether_type).map(|(_, name)| Cow::Borrowed(*name));
+    name.unwrap_or_else(|| format!("{ether_type:#06x}").into())
 }
 
 /// The device's name that an `indev` key holds.
@@ -149,20 +151,6 @@ fn device_name(value: u128) -> String {
     let bytes = value.to_be_bytes();
     let name: Vec<u8> = bytes.into_iter().take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&name).into_owned()
-}
-
-/// Six bytes, coloned.
-struct Mac(u128);
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut colon = "";
-        for byte in self.0.to_be_bytes().iter().skip(10) {
-            write!(f, "{colon}{byte:02x}")?;
-            colon = ":";
-        }
-        Ok(())
-    }
 }
 
 /// A conntrack label: 32 hex digits, the lowest byte first (a shorter string would be padded on the right).

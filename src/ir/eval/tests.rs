@@ -25,7 +25,12 @@ fn info(ident: u32) -> RuleInfo {
 }
 
 fn alt(sets: &[(Field, Vec<Cond>)]) -> Alt {
-    Alt { link: Link::Ip4, vlan: None, not_in: Vec::new(), sets: sets.to_vec() }
+    Alt {
+        link: Link::Ip4,
+        vlan: None,
+        not_in: Vec::new(),
+        sets: sets.iter().map(|(field, conds)| (*field, conds.clone().into())).collect(),
+    }
 }
 
 /// A rule for all IPv4 packets.

@@ -2,7 +2,7 @@
 
 use crate::abi::ipproto;
 use crate::emit::program::{Control, Ct, Police};
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Step, Tail};
 use crate::ir::policy::{Rule, State, Verdict};
 
@@ -175,21 +175,16 @@ impl Lowering<'_> {
     /// must apply: each a list of further conditions. ICMP errors always (the kernel then ignores the address); a
     /// helper's data connection only where the reserved bits show that its master is translated, since it would take
     /// the address if it were not.
-    pub(super) fn translated_related(
-        &self,
-        manner: Manner,
-        facts: &Facts,
-        pass: usize,
-    ) -> Vec<Vec<(Field, Vec<Cond>)>> {
+    pub(super) fn translated_related(&self, manner: Manner, facts: &Facts, pass: usize) -> Vec<Vec<(Field, Conds)>> {
         if !manner.related {
             return Vec::new();
         }
         let icmp = if facts.frame.is_ip6() { ipproto::ICMPV6 } else { ipproto::ICMP };
-        let mut out = vec![vec![(Field::IpProto, vec![Cond::exact(Field::IpProto, u128::from(icmp))])]];
+        let mut out = vec![vec![(Field::IpProto, Cond::exact(Field::IpProto, u128::from(icmp)).into())]];
         if manner.commit && self.policy.nat_bits_used && facts.shown == Some(pass) {
             let bits = self.policy.nat_bits;
             for bit in [bits.snat, bits.dnat].map(u128::from) {
-                out.push(vec![(Field::CtMark, vec![Cond::Bits { value: bit, mask: bit }])]);
+                out.push(vec![(Field::CtMark, Cond::Bits { value: bit, mask: bit }.into())]);
             }
         }
         out

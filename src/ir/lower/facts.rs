@@ -3,7 +3,7 @@
 use crate::field::{Cond, Field};
 use crate::ir::graph::Frame;
 use crate::ir::packet::device_value;
-use crate::ir::policy::{Attach, NatBits, Rule, State};
+use crate::ir::policy::{Alt, Attach, NatBits, Rule, State};
 
 use super::{Live, fits};
 
@@ -16,7 +16,7 @@ pub struct Answer {
     pub field: Field,
     /// The condition.
     pub cond: Cond,
-    /// Whether it holds.
+    /// Whether it holds. Of devices: whether the packet arrived by this one or by another of which the same is said.
     pub holds: bool,
 }
 
@@ -102,6 +102,29 @@ impl Facts {
         known.map(|answer| answer.holds)
     }
 
+    /// Devices by one of which the packet has arrived (`true`; none where that is not known), or by none (`false`).
+    fn devices(&self, holds: bool) -> impl Iterator<Item = Cond> {
+        let known = self.answers.iter().filter(move |answer| answer.field == Field::InDev && answer.holds == holds);
+        known.map(|answer| answer.cond)
+    }
+
+    /// Whether it need not be asked any more if the packet arrived by this device.
+    pub fn knows_device(&self, device: Cond) -> bool {
+        self.devices(true).next().is_some() || self.devices(false).any(|known| known == device)
+    }
+
+    /// What is left of a question for the arrival device, any of: `None` where it is known to hold, nothing where it cannot.
+    pub fn arrival(&self, conds: &[Cond]) -> Option<Vec<Cond>> {
+        let by: Vec<Cond> = self.devices(true).collect();
+        if by.is_empty() {
+            return Some(
+                conds.iter().filter(|cond| self.devices(false).all(|known| known != **cond)).copied().collect(),
+            );
+        }
+        let left: Vec<Cond> = by.iter().filter(|device| conds.contains(device)).copied().collect();
+        (left.len() < by.len()).then_some(left)
+    }
+
     /// The rules that can still match, in order.
     pub fn applicable<'a>(&self, rules: &'a [Rule]) -> Vec<Live<'a>> {
         rules.iter().enumerate().filter_map(|(index, rule)| self.live(index, rule)).collect()
@@ -112,23 +135,23 @@ impl Facts {
         if !states_fit {
             return None;
         }
-        let mut alts = Vec::new();
-        for (at, alt) in rule.alts.iter().enumerate() {
-            let kept_out =
-                alt.not_in.iter().any(|device| self.answer(0, Field::InDev, device_cond(device)) == Some(true));
-            if fits(alt.link, alt.vlan.is_some(), self.frame) && !kept_out {
-                alts.push(at);
-            }
-        }
-        if alts.is_empty() {
-            return None;
-        }
+        self.alts(rule).next()?;
         let marks = self.mark_questions(rule);
         let labels: Vec<Vec<Cond>> = rule.label.iter().cloned().collect();
         match (self.open(rule, Field::CtMark, &marks), self.open(rule, Field::CtLabel, &labels)) {
             (Asked::Fails, _) | (_, Asked::Fails) => None,
-            (mark, label) => Some(Live { index, rule, alts, mark: mark.left(), label: label.left() }),
+            (mark, label) => Some(Live { index, rule, mark: mark.left(), label: label.left() }),
         }
+    }
+
+    /// The alternatives of the rule that fit the frame, and may fit its arrival device.
+    pub fn alts<'r>(&self, rule: &'r Rule) -> impl Iterator<Item = &'r Alt> {
+        rule.alts.iter().filter(|alt| {
+            let barred = |device: &String| self.answer(0, Field::InDev, device_cond(device)) == Some(true);
+            let elsewhere = |conds| self.arrival(conds).is_some_and(|left| left.is_empty());
+            let kept_out = alt.not_in.iter().any(barred) || alt.asked(Field::InDev).is_some_and(elsewhere);
+            fits(alt.link, alt.vlan.is_some(), self.frame) && !kept_out
+        })
     }
 
     /// Whether the known states let the rule match.

@@ -1,55 +1,78 @@
 //! A first-match list of rules, under what is known, as lines of a table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::field::{Cond, Field};
+use crate::abi::GOTO_MAX;
+use crate::field::{Cond, Conds, Field};
 use crate::ir::graph::{End, Line, Table, Tail};
-use crate::ir::policy::{Alt, Link, Rule, Verdict};
+use crate::ir::policy::Link;
 
 use super::actions::{Pending, Related};
 use super::facts::{Answer, Facts, both, device_cond};
+use super::passed::{Known, List, Passed, goes_on, meets_itself, pending_of};
 use super::{Live, Lowering, Part};
 
-type Sets = Vec<(Field, Vec<Cond>)>;
+pub(super) type Sets = Vec<(Field, Conds)>;
 
 impl Lowering<'_> {
     /// The policy's rules after all passes.
     pub(super) fn rules_tail(&mut self, facts: &Facts) -> Tail {
-        self.list(Part::Rules, facts, 0, &[])
+        self.list(Part::Rules, facts)
     }
 
-    /// The rules of a part from this one on, with what `continue` rules before have set, and what follows them.
-    pub(super) fn list(&mut self, part: Part, facts: &Facts, start: usize, pending: &[Pending]) -> Tail {
+    /// The rules of a part, and what follows them.
+    pub(super) fn list(&mut self, part: Part, facts: &Facts) -> Tail {
         let attach = self.attach;
         let (rules, first) = match part {
             Part::Prefilter => (&attach.prefilter, 0),
             Part::Rules => (&attach.rules, attach.prefilter.len()),
         };
-        let mut live = facts.applicable(rules);
-        live.retain(|live| live.index >= start);
-        let devices = unanswered_devices(&live, facts);
+        let live = facts.applicable(rules);
+        let devices = self.unanswered_devices(&live, facts);
         if !devices.is_empty() {
-            return self.by_device(&devices, facts, &mut |lowering, facts| lowering.list(part, facts, start, pending));
+            return self.by_device(&devices, facts, &mut |lowering, facts| lowering.list(part, facts));
         }
-        let mut lines = Vec::new();
-        for live in &live {
+        self.from(&List { part, facts, first, live: &live }, 0, &Passed::default(), &mut HashMap::new())
+    }
+
+    /// The rules of a list from this place on, for packets that have matched the rules in `passed`; `known` holds what was written
+    /// before: many ways lead to the same rest.
+    fn from(&mut self, list: &List<'_>, start: usize, passed: &Passed, known: &mut Known) -> Tail {
+        let List { part, facts, first, live } = *list;
+        // One to this list, one for each rule: what the kernel would not run is not written out.
+        let gotos = passed.rules.len() + 1;
+        if gotos >= GOTO_MAX {
+            self.deep = gotos;
+        }
+        if self.deep > 0 {
+            return self.default_tail(facts, &passed.set);
+        }
+        let mut lines = Vec::with_capacity(live.len().saturating_sub(start));
+        for (place, live) in live.iter().enumerate().skip(start) {
             let at = first + live.index;
             let set = pending_of(live, self.zone(live.rule.pass));
             // A packet that fits two lines of a rule that goes on would run its actions twice.
             let twice = goes_on(live.rule) && meets_itself(&sets_of(live, facts));
             let mut new = if set.is_some() || (twice && !self.limit_and_mirror(live.rule, at).is_empty()) {
-                let pending: Vec<Pending> = pending.iter().cloned().chain(set).collect();
-                let rest = self.list(part, facts, live.index + 1, &pending);
+                if passed.excludes(list, live) {
+                    continue;
+                }
+                let passed = passed.with(place, set);
+                let key = (place + 1, passed.rules.clone());
+                let rest = match known.get(&key) {
+                    Some(rest) => rest.clone(),
+                    None => self.from(list, place + 1, &passed, known),
+                };
+                known.insert(key, rest.clone());
                 let goto = self.own_table(facts, rest);
                 let tail =
                     Tail { steps: self.limit_and_mirror(live.rule, at), end: goto.end, rule: self.first_rule + at };
                 let to_line = |(ether, sets)| Line { ether, sets, tail: tail.clone() };
                 sets_of(live, facts).into_iter().map(to_line).collect()
             } else {
-                self.rule_lines(live, at, facts, pending)
+                self.rule_lines(live, at, facts, &passed.set)
             };
-            let decides = |line: &Line| line.sets.is_empty() && line.ether.is_none() && line.tail.end != End::Continue;
-            if let Some(decided) = new.iter().position(decides) {
+            if let Some(decided) = new.iter().position(Line::always) {
                 // Lines of one rule before the one that always matches are its special cases; those after it are void.
                 let otherwise = new.swap_remove(decided).tail;
                 new.truncate(decided);
@@ -58,7 +81,7 @@ impl Lowering<'_> {
             }
             lines.extend(new);
         }
-        let (more, otherwise) = self.after(part, facts, pending);
+        let (more, otherwise) = self.after(part, facts, &passed.set);
         lines.extend(more);
         self.table_or_tail(facts.frame, &self.what(part, facts), lines, otherwise)
     }
@@ -99,26 +122,41 @@ impl Lowering<'_> {
         lines
     }
 
-    /// `not in DEV`: flower cannot say it, so branch on the devices; a packet has arrived by at most one of them.
+    /// `in not DEV`: flower cannot say it, so branch on the devices, those together that the same rules name; a packet has
+    /// arrived by at most one of them.
     pub(super) fn by_device(
         &mut self,
-        devices: &[String],
+        devices: &[Vec<Cond>],
         facts: &Facts,
         way: &mut dyn FnMut(&mut Self, &Facts) -> Tail,
     ) -> Tail {
         let answers = |yes: Option<usize>| {
-            let conds = devices.iter().map(|device| device_cond(device)).enumerate();
+            let conds = devices.iter().enumerate().flat_map(|(at, conds)| conds.iter().map(move |cond| (at, *cond)));
             conds.map(move |(at, cond)| Answer { pass: 0, field: Field::InDev, cond, holds: Some(at) == yes })
         };
         let otherwise = way(self, &facts.with(answers(None)));
         let mut lines = Vec::new();
-        for (at, device) in devices.iter().enumerate() {
+        for (at, conds) in devices.iter().enumerate() {
             let tail = way(self, &facts.with(answers(Some(at))));
             if tail != otherwise {
-                lines.push(Line { ether: None, sets: vec![(Field::InDev, vec![device_cond(device)])], tail });
+                lines.push(Line { ether: None, sets: vec![(Field::InDev, conds.clone().into())], tail });
             }
         }
         self.table_or_tail(facts.frame, "arrival device", lines, otherwise)
+    }
+
+    /// Devices of `in not` matches of these rules that are not yet branched on, those together that the same alternatives name.
+    pub(super) fn unanswered_devices(&self, live: &[Live<'_>], facts: &Facts) -> Vec<Vec<Cond>> {
+        let named: BTreeSet<&String> =
+            live.iter().flat_map(|live| facts.alts(live.rule)).flat_map(|alt| &alt.not_in).collect();
+        let open = named.into_iter().filter(|device| !facts.knows_device(device_cond(device)));
+        let all = || self.attach.all_rules().flat_map(|rule| &rule.alts).enumerate();
+        let mut groups: BTreeMap<Vec<usize>, Vec<Cond>> = BTreeMap::new();
+        for device in open {
+            let alts = all().filter(|(_, alt)| alt.not_in.contains(device)).map(|(at, _)| at).collect();
+            groups.entry(alts).or_default().push(device_cond(device));
+        }
+        groups.into_values().collect()
     }
 
     /// A table of its own, so that what it does is counted for the rule it comes from.
@@ -144,65 +182,20 @@ impl Lowering<'_> {
     }
 }
 
-/// What a `continue` rule sets, if anything.
-fn pending_of(live: &Live<'_>, zone: u16) -> Option<Pending> {
-    let actions = &live.rule.actions;
-    let sets = actions.set_mark.is_some() || actions.set_label.is_some();
-    (live.rule.verdict == Verdict::Continue && sets).then_some(Pending {
-        zone,
-        mark: actions.set_mark,
-        label: actions.set_label,
-    })
-}
-
-/// Whether packets that the rule matches go on to the rules behind it.
-fn goes_on(rule: &Rule) -> bool {
-    match rule.verdict {
-        Verdict::Continue => true,
-        Verdict::Drop => rule.actions.limit.is_some(),
-        Verdict::Allow | Verdict::AllowStateless => false,
-    }
-}
-
-/// Whether some packet fits two of these products, or two combinations of one.
-fn meets_itself(list: &[(Option<u16>, Sets)]) -> bool {
-    let meets = |a: &[Cond], b: &[Cond]| a.iter().any(|x| b.iter().any(|y| x.overlaps(*y)));
-    let twice = |conds: &[Cond]| {
-        conds.iter().enumerate().any(|(at, cond)| conds.iter().skip(at + 1).any(|other| cond.overlaps(*other)))
-    };
-    list.iter().enumerate().any(|(at, (ether, sets))| {
-        sets.iter().any(|(_, conds)| twice(conds))
-            || list.iter().skip(at + 1).any(|(other, more)| {
-                let same = ether.is_none() || other.is_none() || ether == other;
-                same && sets.iter().all(|(field, conds)| {
-                    more.iter().filter(|(known, _)| known == field).all(|(_, others)| meets(conds, others))
-                })
-            })
-    })
-}
-
-/// Devices of `not in` matches that are not yet branched on, sorted.
-pub(super) fn unanswered_devices(live: &[Live<'_>], facts: &Facts) -> Vec<String> {
-    let devices = live.iter().flat_map(alts).flat_map(|alt| &alt.not_in);
-    let open = devices.filter(|device| facts.answer(0, Field::InDev, device_cond(device)).is_none());
-    let sorted: BTreeSet<&String> = open.collect();
-    sorted.into_iter().cloned().collect()
-}
-
-fn alts<'r>(live: &Live<'r>) -> impl Iterator<Item = &'r Alt> {
-    let rule: &'r Rule = live.rule;
-    live.alts.clone().into_iter().filter_map(move |at| rule.alts.get(at))
-}
-
 /// Ethertype and conditions of each alternative, with those on what conntrack shows.
 pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)> {
-    alts(live)
+    facts
+        .alts(live.rule)
         .filter_map(|alt| {
             let mut sets = alt.sets.clone();
+            if let Some(at) = sets.iter().position(|(field, _)| *field == Field::InDev) {
+                let (_, conds) = sets.remove(at);
+                sets.extend(facts.arrival(&conds).map(|left| (Field::InDev, left.into())));
+            }
             let mut ether = None;
             if let Link::Ether(kind) = alt.link {
                 if facts.frame.is_tagged() {
-                    sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(kind))]));
+                    sets.push((Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(kind)).into()));
                 } else {
                     ether = Some(kind);
                 }
@@ -211,8 +204,8 @@ pub(super) fn sets_of(live: &Live<'_>, facts: &Facts) -> Vec<(Option<u16>, Sets)
                 let ids = ids.iter().map(|id| Cond::exact(Field::VlanId, u128::from(*id))).collect();
                 sets.push((Field::VlanId, ids));
             }
-            sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds)));
-            sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds)));
+            sets.extend(live.mark.clone().map(|conds| (Field::CtMark, conds.into())));
+            sets.extend(live.label.clone().map(|conds| (Field::CtLabel, conds.into())));
             sets.sort_by_key(|(field, _)| *field);
             let before_conntrack = facts.shown.is_none();
             let sets =
@@ -233,7 +226,7 @@ fn fits_fragments(sets: &Sets) -> bool {
 /// `fragment none`
 fn no_fragment() -> Sets {
     let fragment = u128::from(crate::abi::ip_flags::IS_FRAGMENT);
-    vec![(Field::IpFlags, vec![Cond::Bits { value: 0, mask: fragment }])]
+    vec![(Field::IpFlags, Cond::Bits { value: 0, mask: fragment }.into())]
 }
 
 /// The product with further conditions, `None` where nothing is left.
@@ -247,7 +240,7 @@ fn narrowed(sets: &Sets, more: &Sets) -> Option<Sets> {
                 if both.is_empty() {
                     return None;
                 }
-                *known = both;
+                *known = both.into();
             }
         }
     }

@@ -16,6 +16,7 @@ mod actions;
 mod commits;
 mod facts;
 mod list;
+mod passed;
 mod passes;
 mod settle;
 
@@ -23,7 +24,7 @@ use std::rc::Rc;
 
 use crate::abi::{eth, ipproto};
 use crate::emit::program::{Role, RuleRef};
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::source::SourceMap;
 
 use super::graph::{End, Frame, Graph, HookGraph, Line, Table, Tail};
@@ -42,7 +43,7 @@ pub fn lower(policy: &Policy, map: &SourceMap) -> Graph {
     for attach in &policy.attaches {
         let mut lowering = Lowering::new(policy, attach, map, &mut graph, &mut budgets);
         let entries = lowering.entries();
-        let dispatch = lowering.dispatch_rule;
+        let (dispatch, deep) = (lowering.dispatch_rule, lowering.deep);
         graph.hooks.push(HookGraph {
             name: attach.name.clone(),
             devices: attach.devices.clone(),
@@ -50,6 +51,7 @@ pub fn lower(policy: &Policy, map: &SourceMap) -> Graph {
             entries,
             dispatch,
             needed: 0,
+            deep,
         });
     }
     graph
@@ -68,6 +70,8 @@ struct Lowering<'a> {
     dispatch_rule: usize,
     /// For each rule (prefilter first) its police budget, where it limits.
     budgets: Vec<Option<u32>>,
+    /// As [`HookGraph::deep`].
+    deep: usize,
 }
 
 /// Which list of rules.
@@ -86,8 +90,6 @@ struct Live<'a> {
     index: usize,
     /// The rule.
     rule: &'a Rule,
-    /// Indices of its alternatives that fit the frame.
-    alts: Vec<usize>,
     /// Conditions on the mark that the kernel shows now, any of.
     mark: Option<Vec<Cond>>,
     /// Conditions on the label that the kernel shows now, any of.
@@ -99,6 +101,8 @@ impl<'a> Lowering<'a> {
         let first_rule = graph.rules.len();
         let rules = || attach.all_rules();
         let origins = Rc::make_mut(&mut graph.rules);
+        // Room for all of them, and for the three that are added: there may be very many.
+        origins.reserve_exact(rules().count() + 3);
         origins.extend(rules().map(|rule| rule_ref(&rule.info, Role::Rule, map)));
         let default_rule = origins.len();
         origins.push(rule_ref(&attach.default, Role::Default, map));
@@ -125,7 +129,7 @@ impl<'a> Lowering<'a> {
                 })
             })
             .collect();
-        Self { policy, attach, graph, first_rule, default_rule, implicit_rule, dispatch_rule, budgets }
+        Self { policy, attach, graph, first_rule, default_rule, implicit_rule, dispatch_rule, budgets, deep: 0 }
     }
 
     /// What the entry filters do, by class of frames.
@@ -142,21 +146,22 @@ impl<'a> Lowering<'a> {
         vec![(Frame::Ip4, ip4), (Frame::Ip6, ip6), (Frame::Tagged, tagged), (Frame::Other, other)]
     }
 
-    /// 802.1Q frames: IPv4, IPv6 and the rest apart.
+    /// 802.1Q frames: IPv4, IPv6 and the rest apart, where they do not all meet the same.
     fn tagged(&mut self) -> Tail {
         let mut lines = Vec::new();
         for (frame, ether) in [(Frame::TaggedIp4, eth::P_IP), (Frame::TaggedIp6, eth::P_IPV6)] {
-            let sets = vec![(Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(ether))])];
+            let sets = vec![(Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(ether)).into())];
             lines.push(Line { ether: None, sets, tail: self.frame(frame) });
         }
         let otherwise = self.frame(Frame::TaggedOther);
-        self.goto(Table { frame: Frame::Tagged, title: self.title(Frame::Tagged, "by ethertype"), lines, otherwise })
+        lines.retain(|line| line.tail != otherwise);
+        self.table_or_tail(Frame::Tagged, "by ethertype", lines, otherwise)
     }
 
     /// Everything that happens to frames of one class.
     fn frame(&mut self, frame: Frame) -> Tail {
         let facts = self.facts(frame);
-        self.list(Part::Prefilter, &facts, 0, &[])
+        self.list(Part::Prefilter, &facts)
     }
 
     /// Nothing is known but the class.
@@ -173,7 +178,7 @@ impl<'a> Lowering<'a> {
     fn implicit_lines(&self, frame: Frame) -> Vec<Line> {
         let mut sets = Vec::new();
         if frame.is_tagged() {
-            let ids: Vec<Cond> =
+            let ids: Conds =
                 self.attach.tags_served().into_iter().map(|id| Cond::exact(Field::VlanId, id.into())).collect();
             if ids.is_empty() {
                 return Vec::new();
@@ -183,13 +188,13 @@ impl<'a> Lowering<'a> {
         let mut ether = None;
         match frame {
             Frame::Ip6 | Frame::TaggedIp6 => {
-                sets.push((Field::IpProto, vec![Cond::exact(Field::IpProto, u128::from(ipproto::ICMPV6))]));
+                sets.push((Field::IpProto, Cond::exact(Field::IpProto, u128::from(ipproto::ICMPV6)).into()));
                 let types = ND_TYPES.iter().map(|t| Cond::exact(Field::IcmpType, u128::from(*t))).collect();
                 sets.push((Field::IcmpType, types));
             }
             Frame::Other => ether = Some(eth::P_ARP),
             Frame::TaggedOther => {
-                sets.push((Field::VlanEthType, vec![Cond::exact(Field::VlanEthType, u128::from(eth::P_ARP))]));
+                sets.push((Field::VlanEthType, Cond::exact(Field::VlanEthType, u128::from(eth::P_ARP)).into()));
             }
             Frame::Ip4 | Frame::TaggedIp4 | Frame::Tagged => return Vec::new(),
         }
@@ -201,7 +206,7 @@ impl<'a> Lowering<'a> {
         Tail { steps: Vec::new(), end: End::Goto(self.graph.table(table)), rule: self.dispatch_rule }
     }
 
-    /// A goto to a table of these lines; just its last tail where there are none, or where they all do the same.
+    /// A goto to a table of these lines; just its last tail where there are none.
     fn table_or_tail(&mut self, frame: Frame, what: &str, lines: Vec<Line>, otherwise: Tail) -> Tail {
         if lines.is_empty() {
             return otherwise;

@@ -6,6 +6,7 @@ use crate::ir::policy::{Rule, State, StateSet};
 use crate::{abi::ct_state as bits, emit::program::Ct};
 
 use super::Lowering;
+use super::actions::Manner;
 use super::facts::{Answer, Facts};
 
 impl Lowering<'_> {
@@ -26,7 +27,7 @@ impl Lowering<'_> {
     /// One table that tests the state of this pass in one mask; no table where all states do the same.
     fn by_state(&mut self, facts: &Facts, pass: usize, rest: &[usize]) -> Tail {
         // States in which the same rules act in the same way share one way on.
-        let mut groups: Vec<(String, StateSet, Tail)> = Vec::new();
+        let mut groups: Vec<(Signature, StateSet, Tail)> = Vec::new();
         for state in StateSet::TRACKED.iter() {
             let (after, rest) = self.again(&facts.after(pass, state), pass, state, rest);
             let signature = self.signature(&after, &rest);
@@ -74,26 +75,17 @@ impl Lowering<'_> {
     }
 
     /// What makes two states the same: the rules that can match, and what each would do.
-    fn signature(&self, facts: &Facts, rest: &[usize]) -> String {
-        use std::fmt::Write;
-        let mut text = format!("{rest:?}");
+    fn signature(&self, facts: &Facts, rest: &[usize]) -> Signature {
         let open = facts.shown.map_or_else(|| facts.clone(), |pass| self.reopened(facts, pass, rest));
-        for live in open.applicable(&self.attach.rules) {
-            let act = self.manner(live.rule, facts);
-            // Writing to a String cannot fail.
-            let _ = write!(text, ";{} {:?} {:?} {act:?}", live.index, live.mark, live.label);
+        let live = open.applicable(&self.attach.rules).into_iter();
+        let seen = facts.states.iter().filter(|_| !rest.is_empty());
+        Signature {
+            rest: rest.to_vec(),
+            rules: live.map(|live| (live.index, live.mark, live.label, self.manner(live.rule, facts))).collect(),
+            default: self.default_manner(facts),
+            apart: self.several().then(|| self.apart(facts, rest)).flatten(),
+            seen: seen.map(|state| state.filter(|state| [State::New, State::Invalid].contains(state))).collect(),
         }
-        let _ = write!(text, ";default {:?}", self.default_manner(facts));
-        if self.several() {
-            let _ = write!(text, ";{:?}", self.apart(facts, rest));
-        }
-        // Rules of passes still to come may depend on the fact that this state was seen (`again`).
-        if !rest.is_empty() {
-            let news: Vec<bool> = facts.states.iter().map(|state| *state == Some(State::New)).collect();
-            let invalid: Vec<bool> = facts.states.iter().map(|state| *state == Some(State::Invalid)).collect();
-            let _ = write!(text, ";{news:?}{invalid:?}");
-        }
-        text
     }
 
     /// What will still be known behind the next passes, and the state of this one: a rule that cannot match now may do so once
@@ -144,7 +136,7 @@ impl Lowering<'_> {
         let mut lines = Vec::new();
         for (at, cond) in conds.iter().enumerate() {
             let tail = self.questions(&facts.with(answers(Some(at))), pass, rest);
-            lines.push(Line { ether: None, sets: vec![(field, vec![*cond])], tail });
+            lines.push(Line { ether: None, sets: vec![(field, (*cond).into())], tail });
         }
         let otherwise = self.questions(&facts.with(answers(None)), pass, rest);
         if lines.iter().all(|line| line.tail == otherwise) {
@@ -187,8 +179,24 @@ impl Lowering<'_> {
     }
 }
 
+/// What is still asked of a mark or label: any of these.
+type Asked = Option<Vec<Cond>>;
+
+/// What is done with a packet, of the state of a pass.
+#[derive(PartialEq, Eq)]
+struct Signature {
+    /// The passes to come.
+    rest: Vec<usize>,
+    /// The rules that can match, what is still asked of mark and label, and how each acts.
+    rules: Vec<(usize, Asked, Asked, Manner)>,
+    default: Manner,
+    apart: Option<State>,
+    /// For each pass, whether it showed `New` or `Invalid`: rules of passes still to come may depend on it (`again`).
+    seen: Vec<Option<State>>,
+}
+
 /// Lines of a state table: every state by its exact bits under one mask. The reply bit is in the mask only where it matters.
-fn state_lines(facts: &Facts, groups: &[(String, StateSet, Tail)]) -> Vec<Line> {
+fn state_lines(facts: &Facts, groups: &[(Signature, StateSet, Tail)]) -> Vec<Line> {
     let together = |a, b| groups.iter().any(|(_, states, _)| states.contains(a) && states.contains(b));
     let reply_matters =
         !(together(State::Established, State::EstablishedReply) && together(State::Related, State::RelatedReply));
@@ -200,7 +208,7 @@ fn state_lines(facts: &Facts, groups: &[(String, StateSet, Tail)]) -> Vec<Line> 
         [State::Established, State::EstablishedReply, State::New, State::Related, State::RelatedReply, State::Invalid];
     for state in order {
         let cond = Cond::Bits { value: u128::from(state.bits()) & mask, mask };
-        let sets = vec![(Field::CtState, vec![cond])];
+        let sets = vec![(Field::CtState, cond.into())];
         if lines.iter().any(|line| line.sets == sets) {
             continue;
         }

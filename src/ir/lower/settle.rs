@@ -11,7 +11,7 @@ use crate::ir::policy::{Rule, State, Verdict};
 use super::actions::{Pending, Related};
 use super::commits::{dummy, merge, merge_label};
 use super::facts::Facts;
-use super::list::{sets_of, unanswered_devices};
+use super::list::sets_of;
 use super::{Live, Lowering};
 
 impl Lowering<'_> {
@@ -33,7 +33,7 @@ impl Lowering<'_> {
         };
         let rule = first.rule;
         let plain = rule.verdict == Verdict::Drop && rule.actions.limit.is_none() && rule.actions.mirror.is_empty();
-        let known = facts.state(rule.pass).is_some() && unanswered_devices(&live, facts).is_empty();
+        let known = facts.state(rule.pass).is_some() && self.unanswered_devices(&live, facts).is_empty();
         let always = sets_of(first, facts).iter().any(|(ether, sets)| ether.is_none() && sets.is_empty());
         let at = self.attach.prefilter.len() + first.index;
         (plain && known && always).then(|| self.rule_tail(rule, at, facts, &[], Related::Any))
@@ -59,7 +59,7 @@ impl Lowering<'_> {
         if tail == otherwise {
             return otherwise;
         }
-        let sets = vec![(Field::IpProto, vec![Cond::exact(Field::IpProto, u128::from(icmp))])];
+        let sets = vec![(Field::IpProto, Cond::exact(Field::IpProto, u128::from(icmp)).into())];
         let title = self.title(facts.frame, &format!("related in zone {}", self.zone(pass)));
         self.goto(Table { frame: facts.frame, title, lines: vec![Line { ether: None, sets, tail }], otherwise })
     }
@@ -106,7 +106,7 @@ impl Lowering<'_> {
             return self.track(facts, rest);
         }
         let live = facts.applicable(&self.attach.rules);
-        let devices = unanswered_devices(&live, facts);
+        let devices = self.unanswered_devices(&live, facts);
         if !devices.is_empty() {
             return self.by_device(&devices, facts, &mut |lowering, facts| lowering.settle(facts, pass, rest));
         }

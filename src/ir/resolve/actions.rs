@@ -8,7 +8,7 @@ use super::rule::{Place, Stage};
 use super::states::{self, STATE_IN_PREFILTER};
 use super::{Cx, bits, catalogue, devices, limit, names, nat, words, zones};
 use crate::diag::Diagnostic;
-use crate::field::{Cond, Field};
+use crate::field::{Cond, Conds, Field};
 use crate::ir::policy::{Actions, Helper, Link, NatSide, Out, Rule};
 use crate::parse::ast::{self, Action, ActionKind, Verdict};
 use crate::source::Span;
@@ -206,7 +206,7 @@ fn helper(span: Span, cx: &mut Cx<'_>) -> Option<&'static catalogue::Helper> {
 
 /// The protocols of a rule's alternatives; `None` stands for any.
 fn protocols(rule: &Rule) -> Vec<Option<u8>> {
-    let of = |sets: &[(Field, Vec<Cond>)]| match sets.iter().find(|(field, _)| *field == Field::IpProto) {
+    let of = |sets: &[(Field, Conds)]| match sets.iter().find(|(field, _)| *field == Field::IpProto) {
         Some((_, conds)) => conds
             .iter()
             .map(|cond| match cond {

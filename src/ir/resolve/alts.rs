@@ -40,10 +40,10 @@ pub fn build(draft: &Draft, pool: Excluded, cx: &mut Cx<'_>) -> Option<Vec<Alt>>
     let mut alts = Vec::new();
     for (link, protocols, without) in [(Link::Ip4, frames.ip4, excluded[0]), (Link::Ip6, frames.ip6, excluded[1])] {
         if without.is_none() {
-            products::ip(draft, link, protocols, &mut alts);
+            products::ip(draft, link, protocols, &mut cx.conds, &mut alts);
         }
     }
-    alts.extend(frames.ether.iter().map(|ethertype| products::ether(draft, *ethertype)));
+    alts.extend(frames.ether.iter().map(|ethertype| products::ether(draft, *ethertype, &mut cx.conds)));
     alts.shrink_to_fit();
     Some(alts)
 }
@@ -121,15 +121,15 @@ pub fn only_implicit(alt: &Alt) -> bool {
     if alt.vlan.is_some() {
         return false;
     }
-    let of = |field: Field| alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice());
     match alt.link {
         Link::Ether(ethertype) => ethertype == eth::P_ARP,
         Link::Ip4 => false,
         Link::Ip6 => {
-            let icmp = of(Field::IpProto) == Some(&[Cond::exact(Field::IpProto, ipproto::ICMPV6.into())]);
-            let allowed =
-                |kind: u8| of(Field::IcmpType).is_some_and(|conds| conds.iter().any(|cond| cond.matches(kind.into())));
-            icmp && of(Field::IcmpType).is_some()
+            let icmp = alt.asked(Field::IpProto) == Some(&[Cond::exact(Field::IpProto, ipproto::ICMPV6.into())]);
+            let allowed = |kind: u8| {
+                alt.asked(Field::IcmpType).is_some_and(|conds| conds.iter().any(|cond| cond.matches(kind.into())))
+            };
+            icmp && alt.asked(Field::IcmpType).is_some()
                 && (0..=255u8).filter(|kind| allowed(*kind)).all(super::catalogue::is_neighbour_discovery)
         }
     }

@@ -8,7 +8,7 @@ use super::{Cx, checks, devices, matches, sets, states, zones};
 use crate::diag::Diagnostic;
 use crate::ir::policy::{Assertion, Attach, Rule, RuleInfo, State, StateSet};
 use crate::parse::ast::{self, Ast, ItemKind, MatchKind};
-use crate::source::Span;
+use crate::source::{Span, braced};
 
 crate::declare_lints! {
     /// An assertion about packets that there are not.
@@ -60,10 +60,7 @@ fn retold(before: usize, scopes: &[Scope<'_>], cx: &mut Cx<'_>) {
             let help = "conntrack puts fragments together: leave `fragment` out, or name the devices of policies without a zone with `on`";
             finding.help = Some(help.to_owned());
         } else if lint == states::MISSING_ZONE.name && !tracking.is_empty() {
-            let devices = match tracking.as_slice() {
-                [one] => (*one).to_owned(),
-                several => format!("{{ {} }}", several.join(", ")),
-            };
+            let devices = braced(&tracking);
             finding.help = Some(format!("ask it of policies with a zone only: `on {devices}` behind its name"));
         }
     }

@@ -87,10 +87,6 @@ pub fn run(attach: &Attach, cx: &mut Cx<'_>) {
     neighbours_not_redirected(attach, cx);
 }
 
-fn conds(alt: &Alt, field: Field) -> Option<&[Cond]> {
-    alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
-}
-
 /// Rules that ask `new` packets for bits that a `continue` before them sets.
 fn not_stored_yet(rules: &[Rule], cx: &mut Cx<'_>) {
     let asks = |conds: Option<&Vec<Cond>>, (set, under): (u128, u128)| {
@@ -128,7 +124,7 @@ fn not_stored_yet(rules: &[Rule], cx: &mut Cx<'_>) {
 
 /// Rules that allow nothing but port 0 at one end.
 fn port_zero(rules: &[Rule], cx: &mut Cx<'_>) {
-    let zero = |alt: &Alt, field| conds(alt, field).is_some_and(|conds| conds == [Cond::exact(field, 0)]);
+    let zero = |alt: &Alt, field| alt.asked(field).is_some_and(|conds| conds == [Cond::exact(field, 0)]);
     for rule in rules.iter().filter(|rule| rule.verdict == Verdict::Allow) {
         for (field, end) in [(Field::SrcPort, "from"), (Field::DstPort, "to")] {
             if !rule.alts.is_empty() && rule.alts.iter().all(|alt| zero(alt, field)) {
@@ -141,10 +137,10 @@ fn port_zero(rules: &[Rule], cx: &mut Cx<'_>) {
 
 /// Drops by port, unless some rule of the same list drops fragments.
 fn fragments_pass(rules: &[Rule], cx: &mut Cx<'_>) {
-    let asks = |alt: &Alt, field: Field| conds(alt, field).is_some();
+    let asks = |alt: &Alt, field: Field| alt.asked(field).is_some();
     let drops = || rules.iter().filter(|rule| rule.verdict == Verdict::Drop);
     let on_fragments =
-        |alt: &Alt| conds(alt, Field::IpFlags).is_some_and(|conds| conds.iter().any(|cond| cond.matches(1)));
+        |alt: &Alt| alt.asked(Field::IpFlags).is_some_and(|conds| conds.iter().any(|cond| cond.matches(1)));
     if drops().any(|rule| rule.alts.iter().any(on_fragments)) {
         return;
     }
@@ -241,7 +237,7 @@ fn neighbours_not_redirected(attach: &Attach, cx: &mut Cx<'_>) {
     let arp = deciding.iter().any(|rule| rule.alts.iter().any(|alt| alt.link == Link::Ether(eth::P_ARP)));
     let discovery = |alt: &Alt| {
         let icmp = Cond::exact(Field::IpProto, ipproto::ICMPV6.into());
-        alt.link == Link::Ip6 && conds(alt, Field::IpProto).is_none_or(|conds| conds.contains(&icmp))
+        alt.link == Link::Ip6 && alt.asked(Field::IpProto).is_none_or(|conds| conds.contains(&icmp))
     };
     let nd = deciding.iter().any(|rule| rule.alts.iter().any(discovery));
     let device = first.actions.redirect.as_ref().map_or("DEV", |out| out.device.as_str());

@@ -39,6 +39,7 @@ mod rule;
 mod salvage;
 mod service;
 mod sets;
+mod shared;
 mod states;
 mod unknown;
 mod words;
@@ -137,6 +138,8 @@ pub(crate) struct Cx<'a> {
     translating: BTreeSet<u16>,
     /// What most rules do.
     nothing: Arc<Actions>,
+    /// What most rules ask.
+    conds: shared::Shared,
     /// Policies of which it was told that they name no zone.
     told: BTreeSet<Span>,
 }
@@ -214,6 +217,7 @@ pub fn resolve(asts: &[Ast], map: &SourceMap, options: &Options, diags: &mut Dia
         marks: Marks::default(),
         translating: BTreeSet::new(),
         nothing: Arc::default(),
+        conds: shared::Shared::default(),
         told: BTreeSet::new(),
     };
     names::evaluate_all(&mut cx);

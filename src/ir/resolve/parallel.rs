@@ -13,6 +13,7 @@ use super::flatten::Placed;
 use super::header::Scope;
 use super::names::Names;
 use super::rule::{self, Stage};
+use super::shared::Shared;
 use super::{Cx, Marks, Options};
 use crate::diag::Diagnostics;
 use crate::ir::policy::{Actions, Rule, RuleInfo};
@@ -104,7 +105,8 @@ fn share(
     let Fresh { map, options, names, marks, nothing } = fresh;
     let mut diags = Diagnostics::default();
     let (translating, told) = (BTreeSet::new(), BTreeSet::new());
-    let mut cx = Cx { map, options, diags: &mut diags, names, marks, translating, nothing, told };
+    let conds = Shared::default();
+    let mut cx = Cx { map, options, diags: &mut diags, names, marks, translating, nothing, conds, told };
     let mut rules = Vec::with_capacity(placed.len());
     for (one, info) in placed.iter().zip(infos) {
         let rule = rule::placed(one, info.clone(), scope, stage, &mut cx);

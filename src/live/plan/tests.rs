@@ -30,7 +30,7 @@ fn program(texts: &[&str]) -> Program {
         handle: 1,
         protocol: eth::P_ALL,
         keys: Vec::new(),
-        actions: vec![Action::Gact(Control::Drop)],
+        actions: vec![Action::Gact(Control::Drop)].into(),
         rule: at,
     };
     let chain = Chain { index: 1, title: String::new(), filters: (0..rules.len()).map(filter).collect() };

@@ -67,7 +67,7 @@ pub fn program() -> Program {
             handle: 1,
             protocol: eth::P_ALL,
             keys: Vec::new(),
-            actions: vec![Action::Gact(control)],
+            actions: vec![Action::Gact(control)].into(),
             rule: first + rule,
         };
         attaches.push(Attached {

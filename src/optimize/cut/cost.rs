@@ -13,30 +13,82 @@ use crate::optimize::price::Scale;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
     pub filters: u64,
-    /// Of a packet that one of the lines decides, each as likely as another.
-    pub mean: u64,
-    /// Of a packet that none of them decides, in the mean.
+    /// Packets that come here, in parts of those of a line ([`super::tree`]).
+    pub weight: u64,
+    /// What all of them pay, and what a dear one counts for beyond that.
+    pub sum: u64,
+    /// What one pays in the mean that none of the lines decides.
     pub full: u64,
-    /// Of the dearest packet.
-    pub worst: u64,
 }
 
-impl Cost {
-    /// What is weighed.
-    pub const fn packet(self) -> u64 {
-        (self.mean.saturating_add(self.worst.saturating_mul(2))) / 3
+/// Packets that no line of a list decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Missing {
+    /// Those that miss a line by little: by one address or port.
+    pub near: u64,
+    /// All others.
+    pub far: u64,
+}
+
+impl Missing {
+    /// Those that ask for a value of some bits, where so many of all packets do.
+    pub fn within(self, own: u64, all: u64) -> Self {
+        let near = self.share(own, all);
+        // That which they miss may be what the values tell apart.
+        Self { near: near - near / 4, far: 0 }
     }
 
-    /// The lists one after the other, where so many lines are in each.
-    pub fn then(self, lines: u64, next: Self, next_lines: u64, scale: Scale) -> Self {
-        let passed = self.full + scale.goto;
-        let sum = self.mean.saturating_mul(lines).saturating_add((passed + next.mean).saturating_mul(next_lines));
+    /// Those that meet a list of `own` packets first, before another of `last`.
+    pub fn first(self, own: u64, last: u64) -> Self {
+        let near = self.share(own, own + last);
+        Self { near, far: self.far + self.near.saturating_sub(near) + last }
+    }
+
+    /// Those that meet another list of `last` packets after one of `own`.
+    pub fn last(self, own: u64, last: u64) -> Self {
+        let near = self.share(last, own + last);
+        Self { near, far: self.far + self.near.saturating_sub(near) }
+    }
+
+    /// Those near to `own` of `all` packets.
+    fn share(self, own: u64, all: u64) -> u64 {
+        let near = u128::from(self.near) * u128::from(own) / u128::from(all.max(1));
+        u64::try_from(near).unwrap_or(u64::MAX)
+    }
+
+    const fn all(self) -> u64 {
+        self.near + self.far
+    }
+}
+
+/// Lines that ask for so few bits share packets with most others, so that their masks cannot be put together: a mask is met for
+/// each of their runs, but for those that order themselves (two in five were left on ClassBench's acl1).
+const WIDE_BITS: u32 = 24;
+
+/// A packet that pays so much (in hundredths of a lookup) counts for half as much again.
+const STEEP: u64 = 4_000;
+
+impl Cost {
+    /// What one packet pays.
+    pub fn packet(self) -> u64 {
+        self.sum / self.weight.max(1)
+    }
+
+    /// The lists one after the other.
+    pub fn then(self, next: Self, scale: Scale) -> Self {
         Self {
             filters: self.filters.saturating_add(next.filters),
-            mean: sum / (lines + next_lines).max(1),
-            full: passed + next.full,
-            worst: self.worst + scale.goto + next.worst,
+            weight: self.weight,
+            sum: self.sum.saturating_add(next.sum).saturating_add(scale.goto.saturating_mul(next.weight)),
+            full: self.full + scale.goto + next.full,
         }
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.filters = self.filters.saturating_add(other.filters);
+        self.weight += other.weight;
+        self.sum = self.sum.saturating_add(other.sum);
+        self.full = self.full.saturating_add(other.full.saturating_mul(other.weight));
     }
 }
 
@@ -49,10 +101,14 @@ struct Row {
     masks: u64,
     filters: u64,
     ranges: bool,
+    /// Whether it asks for few bits of addresses.
+    wide: bool,
 }
 
 /// The lines of a list.
-pub(super) struct Weights {
+pub(super) struct Weights<'a> {
+    /// The packets of each.
+    own: &'a [u64],
     plain: Vec<Row>,
     /// The same where a field is known, for lines that ask it.
     known: Vec<Vec<(Field, Row)>>,
@@ -60,9 +116,10 @@ pub(super) struct Weights {
     names: HashMap<u64, usize>,
 }
 
-impl Weights {
-    pub fn of(lines: &[Line]) -> Self {
-        let mut weights = Self { plain: Vec::with_capacity(lines.len()), known: Vec::new(), names: HashMap::new() };
+impl<'a> Weights<'a> {
+    pub fn of(lines: &[Line], own: &'a [u64]) -> Self {
+        let mut weights =
+            Self { own, plain: Vec::with_capacity(lines.len()), known: Vec::new(), names: HashMap::new() };
         for line in lines {
             let row = weights.name(row(line, None));
             weights.plain.push(row);
@@ -80,51 +137,62 @@ impl Weights {
         }
     }
 
+    /// The packets of these lines.
+    pub fn own(&self, from: usize, to: usize) -> &'a [u64] {
+        self.own.get(from..to).unwrap_or_default()
+    }
+
     fn name(&mut self, (row, hash): (Row, u64)) -> Row {
         let next = self.names.len();
         Row { name: *self.names.entry(hash).or_insert(next), ..row }
     }
 
-    /// What these lines cost as one chain.
-    pub fn flat(&self, rows: impl Iterator<Item = usize>, scale: Scale) -> Cost {
+    /// What these lines cost as one chain, for packets that have paid so much `before`.
+    pub fn flat(&self, rows: impl Iterator<Item = usize>, missing: Missing, before: u64, scale: Scale) -> Cost {
         let mut chain = Chain::new(self.names.len(), scale);
         chain.start();
-        rows.filter_map(|row| self.plain.get(row)).for_each(|row| chain.add(*row));
-        chain.cost()
+        let both = rows.filter_map(|row| self.plain.get(row).zip(self.own.get(row)));
+        both.for_each(|(row, weight)| chain.add(*row, *weight));
+        chain.cost(missing, before, 0)
     }
 
-    /// What a cut costs; the filters of each value are noted there.
-    pub fn cut(&self, sorted: &mut Sorted, field: Field, scale: Scale) -> Cost {
+    /// What a cut costs.
+    pub fn cut(&self, sorted: &Sorted, field: Field, missing: Missing, before: u64, scale: Scale) -> Cost {
+        let packets = sorted.packets();
+        let mut beyond = missing;
         let mut chain = Chain::new(self.names.len(), scale);
-        sorted.free.iter().filter_map(|row| self.plain.get(*row)).for_each(|row| chain.add_everywhere(*row));
+        for free in &sorted.free {
+            if let Some(row) = self.plain.get(free.row) {
+                chain.add_everywhere(*row, free.weight);
+            }
+        }
+        let way = scale.visit + scale.goto;
         let mut all = Cost::default();
-        let mut weight = 0u64;
-        let mut take = |cost: Cost, own: usize| {
-            let own = own as u64;
-            all.filters = all.filters.saturating_add(cost.filters).saturating_add(scale.chain + 1);
-            all.mean = all.mean.saturating_add(cost.mean.saturating_mul(own));
-            all.full = all.full.saturating_add(cost.full.saturating_mul(own));
-            all.worst = all.worst.max(cost.worst);
-            weight += own;
-            cost.filters
+        let mut take = |cost: Cost| {
+            all.add(cost);
+            all.filters = all.filters.saturating_add(scale.chain + 1);
         };
         for (_, rows) in &sorted.values {
             chain.start();
-            rows.iter().filter_map(|asking| self.knowing(asking, field)).for_each(|row| chain.add(row));
-            sorted.filters.push(take(chain.cost(), rows.len()));
+            self.fill(&mut chain, rows, field);
+            let own = missing.within(chain.own.weight, packets);
+            beyond.near = beyond.near.saturating_sub(own.near);
+            take(chain.cost(own, before, way));
         }
         let mut chain = Chain::new(self.names.len(), scale);
         chain.start();
-        sorted.rest.iter().filter_map(|asking| self.knowing(asking, field)).for_each(|row| chain.add(row));
-        let mut rest = chain.cost();
+        self.fill(&mut chain, &sorted.rest, field);
         // The chain's last filter leads there.
-        rest.mean += scale.visit;
-        rest.full += scale.visit;
-        rest.worst += scale.visit;
-        sorted.rest_filters = take(rest, sorted.rest.len());
-        let way = scale.visit + scale.goto;
-        let weight = weight.max(1);
-        Cost { mean: all.mean / weight + way, full: all.full / weight + way, worst: all.worst + way, ..all }
+        take(chain.cost(beyond, before, way + scale.visit));
+        Cost { full: all.full / all.weight.max(1), ..all }
+    }
+
+    fn fill(&self, chain: &mut Chain, rows: &[Asking], field: Field) {
+        for asking in rows {
+            if let Some(row) = self.knowing(asking, field) {
+                chain.add(row, asking.weight);
+            }
+        }
     }
 
     /// The line where this is known of the field.
@@ -145,19 +213,32 @@ impl Weights {
 struct Chain {
     scale: Scale,
     round: u32,
-    /// The round in which each mask was met last.
-    met: Vec<u32>,
+    /// The round in which each mask was met last, and its packets there.
+    met: Vec<(u32, u64)>,
+    /// The packets of each mask that stands in every chain.
+    everywhere: Vec<Option<u64>>,
     /// What stands in every chain, and what in this one.
-    free: (u64, u64),
-    own: (u64, u64),
+    free: Sum,
+    own: Sum,
 }
 
-/// The round of what stands in every chain.
-const EVERYWHERE: u32 = u32::MAX;
+/// Filters, what a packet pays that meets them all, packets, and the sum of the squares of the packets of each mask.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    filters: u64,
+    masks: u64,
+    walked: u64,
+    weight: u64,
+    squares: u128,
+    /// Runs of one mask among the lines that most others share packets with.
+    runs: u64,
+    last: usize,
+}
 
 impl Chain {
     fn new(names: usize, scale: Scale) -> Self {
-        Self { scale, round: 0, met: vec![0; names], free: (0, 0), own: (0, 0) }
+        let (free, own) = (Sum::default(), Sum::default());
+        Self { scale, round: 0, met: vec![(0, 0); names], everywhere: vec![None; names], free, own }
     }
 
     fn start(&mut self) {
@@ -165,31 +246,60 @@ impl Chain {
         self.own = self.free;
     }
 
-    fn add(&mut self, row: Row) {
-        Self::count(&mut self.met, &mut self.own, row, self.round, self.scale);
+    fn add(&mut self, row: Row, weight: u64) {
+        let everywhere = self.everywhere.get(row.name).copied().flatten();
+        let Some((round, packets)) = self.met.get_mut(row.name) else { return };
+        let new = *round != self.round;
+        if new {
+            (*round, *packets) = (self.round, everywhere.unwrap_or(0));
+        }
+        self.own.add(row, weight, *packets, new && everywhere.is_none(), self.scale);
+        *packets += weight;
     }
 
-    fn add_everywhere(&mut self, row: Row) {
-        Self::count(&mut self.met, &mut self.free, row, EVERYWHERE, self.scale);
+    fn add_everywhere(&mut self, row: Row, weight: u64) {
+        let Some(packets) = self.everywhere.get_mut(row.name) else { return };
+        self.free.add(row, weight, packets.unwrap_or(0), packets.is_none(), self.scale);
+        *packets = Some(packets.unwrap_or(0) + weight);
     }
 
-    fn count(met: &mut [u32], sum: &mut (u64, u64), row: Row, round: u32, scale: Scale) {
-        let (filters, packet) = sum;
-        *filters = filters.saturating_add(row.filters);
-        if let Some(last) = met.get_mut(row.name).filter(|last| ![round, EVERYWHERE].contains(*last)) {
-            *last = round;
-            *packet = packet.saturating_add(scale.visit.saturating_mul(row.masks));
+    /// What it costs packets that paid so much before, and pay this for the way to it.
+    fn cost(&self, missing: Missing, before: u64, way: u64) -> Cost {
+        let Sum { filters, masks, walked, weight, squares, runs, .. } = self.own;
+        let visit = self.scale.visit;
+        let again = runs.saturating_sub(1) * visit * 2 / 5;
+        let full = masks.max(again).saturating_add(walked).saturating_add(visit);
+        // Where all of `n` masks have as many packets each, the mean one is found at the (n + 1) / 2nd.
+        let even = u128::from(weight) * u128::from(weight) * u128::from(visit) / squares.max(1);
+        let found =
+            u64::midpoint(u64::try_from(even).unwrap_or(u64::MAX).min(masks), visit).max(again / 2) + walked / 2;
+        let dear = |packet: u64| {
+            let all = before + packet;
+            packet.saturating_add(all.saturating_mul(all) / (2 * STEEP))
+        };
+        let missing = missing.all().max(1);
+        let sum = dear(way + found).saturating_mul(weight).saturating_add(dear(way + full).saturating_mul(missing));
+        Cost { filters, weight: weight + missing, sum, full: way + full }
+    }
+}
+
+impl Sum {
+    /// Adds a line, where the mask has so many packets already.
+    fn add(&mut self, row: Row, weight: u64, packets: u64, new: bool, scale: Scale) {
+        self.filters = self.filters.saturating_add(row.filters);
+        if new {
+            self.masks = self.masks.saturating_add(scale.visit.saturating_mul(row.masks));
         }
         if row.ranges {
             // A fortieth of a lookup for each that is walked (performance.md 2.2).
-            *packet = packet.saturating_add(row.filters.saturating_mul(scale.visit) / 40);
+            self.walked = self.walked.saturating_add(row.filters.saturating_mul(scale.visit) / 40);
         }
-    }
-
-    const fn cost(&self) -> Cost {
-        let (filters, packet) = self.own;
-        let full = packet.saturating_add(self.scale.visit);
-        Cost { filters, mean: u64::midpoint(packet, self.scale.visit), full, worst: full }
+        if row.wide && self.last != row.name {
+            self.runs += 1;
+            self.last = row.name;
+        }
+        self.weight += weight;
+        self.squares += u128::from(weight) * (2 * u128::from(packets) + u128::from(weight));
     }
 }
 
@@ -201,7 +311,8 @@ fn row(line: &Line, without: Option<Field>) -> (Row, u64) {
     let proto_known = without.is_some_and(|field| field == Field::IpProto || field.is_layer4()) && !needs_proto;
     let mut hasher = Fnv::default();
     hasher.write_u16(line.ether.unwrap_or_default());
-    let mut row = Row { name: 0, masks: 1, filters: 1, ranges: false };
+    let mut row = Row { name: 0, masks: 1, filters: 1, ranges: false, wide: false };
+    let mut asked = 0;
     for (field, conds) in &line.sets {
         let kept = *field == Field::IpProto && needs_proto;
         if (Some(*field) == without && !kept) || (*field == Field::IpProto && proto_known) {
@@ -215,11 +326,17 @@ fn row(line: &Line, without: Option<Field>) -> (Row, u64) {
             masks.dedup();
         }
         row.masks = row.masks.saturating_mul(masks.len() as u64);
+        if field.row().bits >= 32 {
+            asked += conds.iter().filter_map(|cond| cond.mask()).map(u128::count_ones).max().unwrap_or(0);
+        } else {
+            asked += 8;
+        }
         for mask in masks {
             row.ranges |= mask.is_none();
             hasher.write_u128(mask.unwrap_or_default());
         }
     }
+    row.wide = asked <= WIDE_BITS;
     (row, hasher.finish())
 }
 

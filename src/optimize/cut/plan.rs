@@ -1,11 +1,12 @@
 //! What is done with a list of lines: it stays, it is cut by a field, or in two.
 
-use super::cost::{Cost, Weights};
+use super::Cut;
+use super::cost::{Cost, Missing, Weights};
 use super::sorted::Sorted;
-use super::{Cut, asked};
 use crate::field::{Cond, Field};
 use crate::ir::graph::Line;
 use crate::optimize::price::Scale;
+use crate::optimize::ways::guard;
 
 /// Fields that lists are cut by, with the numbers of leading bits that are tried. All others are asked in few ways.
 const FIELDS: [(Field, &[u8]); 7] = [
@@ -27,37 +28,42 @@ const TWO_MIN: usize = 24;
 /// What a line that asks nothing of a field costs the first part of a list that is cut by it, in lines that ask it.
 const FREE_WEIGHT: i64 = 4;
 
-/// What is done with a list.
+/// A way to make a list cheaper.
 pub(super) enum Plan {
-    Flat,
     Cut(Box<Cut>),
-    /// In two before this line, and the filters for the first part.
-    Two(usize, u64),
+    /// In two before this line.
+    Two(usize),
 }
 
-/// The cheapest of at most so many filters, where one pays.
-pub(super) fn plan(lines: &[Line], levels: usize, most: u64, scale: Scale) -> Plan {
-    if levels == 0 {
-        return Plan::Flat;
+/// What the list costs as it stands, and the best way to make it cheaper in at most so many filters, where one pays, with what it
+/// costs then. `missing` are packets that meet it beside those of its lines, `before` is what all have paid when they come.
+pub(super) fn plan(
+    (lines, weights): (&[Line], &[u64]),
+    levels: usize,
+    most: u64,
+    (missing, before): (Missing, u64),
+    scale: Scale,
+) -> (Cost, Option<(Cost, Plan)>) {
+    let mut weights = Weights::of(lines, weights);
+    let flat = weights.flat(0..lines.len(), missing, before, scale);
+    if levels == 0 || flat.packet() < scale.small {
+        return (flat, None);
     }
-    let mut weights = Weights::of(lines);
-    let flat = weights.flat(0..lines.len(), scale);
-    if flat.packet() < scale.small {
-        return Plan::Flat;
-    }
-    let asked = |field: &Field| lines.iter().any(|line| asked(line, *field).is_some());
+    let asked = |field: &Field| lines.iter().any(|line| line.asked(*field).is_some());
     let fields: Vec<Field> = FIELDS.iter().map(|(field, _)| *field).filter(asked).collect();
     weights.know(lines, &fields);
     let list = List { lines, fields, weights, scale };
-    let worth = |cost: &Cost| cost.packet() <= scale.worth_cutting(flat.packet());
-    let cut = list.best(0, lines.len(), most).filter(|(cost, _)| worth(cost));
-    let two = if levels > 2 { list.two(most).filter(|(cost, _)| worth(cost)) } else { None };
-    match (cut, two) {
-        (Some((cost, _)), Some((two, plan))) if score(two) < score(cost) => plan,
-        (None, Some((_, plan))) => plan,
-        (Some((_, cut)), _) => Plan::Cut(Box::new(cut)),
-        (None, None) => Plan::Flat,
-    }
+    let dearest = scale.worth_cutting(flat.packet());
+    let worth = |cost: &Cost| cost.filters <= most && cost.packet() <= dearest;
+    let cut = list.best((0, lines.len()), missing, before, (most, dearest));
+    let two = if levels > 2 { list.two(missing, before, most).filter(|(cost, _)| worth(cost)) } else { None };
+    let best = match (cut, two) {
+        (Some((cost, _)), Some((two, plan))) if score(two) < score(cost) => Some((two, plan)),
+        (None, Some(two)) => Some(two),
+        (Some((cost, cut)), _) => Some((cost, Plan::Cut(Box::new(cut)))),
+        (None, None) => None,
+    };
+    (flat, best)
 }
 
 /// A lookup saved is worth having, and worth more the fewer filters it takes: others are to be saved with them.
@@ -69,14 +75,21 @@ fn score(cost: Cost) -> (u128, u64) {
 struct List<'a> {
     lines: &'a [Line],
     fields: Vec<Field>,
-    weights: Weights,
+    weights: Weights<'a>,
     scale: Scale,
 }
 
 impl List<'_> {
-    /// The best cut of these lines by a field, in at most so many filters.
-    fn best(&self, from: usize, to: usize, most: u64) -> Option<(Cost, Cut)> {
+    /// The best cut of these lines by a field, in at most so many filters, and so dear for a packet.
+    fn best(
+        &self,
+        (from, to): (usize, usize),
+        missing: Missing,
+        before: u64,
+        (most, dearest): (u64, u64),
+    ) -> Option<(Cost, Cut)> {
         let lines = self.lines.get(from..to)?;
+        let weights = self.weights.own(from, to);
         let mut best: Option<(Cost, Cut)> = None;
         for (field, widths) in FIELDS.iter().filter(|(field, _)| self.fields.contains(field)) {
             let Some(guard) = guard(lines, *field) else { continue };
@@ -84,9 +97,10 @@ impl List<'_> {
             for (width, only) in widths.iter().map(|width| (*width, None)).chain(low) {
                 let bits = u32::from(field.row().bits).saturating_sub(width.into());
                 let mask = field.row().full_mask() & !((1u128 << bits) - 1);
-                let Some(mut sorted) = Sorted::of(lines, from, (*field, mask), only, most) else { continue };
-                let cost = self.weights.cut(&mut sorted, *field, self.scale);
-                if cost.filters <= most && best.as_ref().is_none_or(|(known, _)| score(cost) < score(*known)) {
+                let Some(sorted) = Sorted::of((lines, weights), from, (*field, mask), only, most) else { continue };
+                let cost = self.weights.cut(&sorted, *field, missing, before, self.scale);
+                let able = cost.filters <= most && cost.packet() <= dearest;
+                if able && best.as_ref().is_none_or(|(known, _)| score(cost) < score(*known)) {
                     best = Some((cost, Cut { field: *field, mask, guard: guard.clone(), sorted }));
                 }
             }
@@ -95,7 +109,7 @@ impl List<'_> {
     }
 
     /// The best way to cut the list in two.
-    fn two(&self, most: u64) -> Option<(Cost, Plan)> {
+    fn two(&self, missing: Missing, before: u64, most: u64) -> Option<(Cost, Plan)> {
         let all = self.lines.len();
         if all < TWO_MIN && self.scale.small > 0 {
             return None;
@@ -103,17 +117,20 @@ impl List<'_> {
         let mut places: Vec<usize> = self.fields.iter().filter_map(|field| parting(self.lines, *field)).collect();
         places.sort_unstable();
         places.dedup();
-        let filters = self.weights.flat(0..all, self.scale).filters;
-        let part = |from: usize, to: usize| {
-            let flat = self.weights.flat(from..to, self.scale);
+        let filters = self.weights.flat(0..all, missing, before, self.scale).filters;
+        let part = |from: usize, to: usize, missing: Missing, before: u64| {
+            let flat = self.weights.flat(from..to, missing, before, self.scale);
             let own = u128::from(flat.filters) * u128::from(most) / u128::from(filters.max(1));
             let own = u64::try_from(own).unwrap_or(u64::MAX);
-            let cut = self.best(from, to, own).map(|(cost, _)| cost);
-            (cut.filter(|cost| cost.packet() <= self.scale.worth_cutting(flat.packet())).unwrap_or(flat), own)
+            let dearest = self.scale.worth_cutting(flat.packet());
+            self.best((from, to), missing, before, (own, dearest)).map_or(flat, |(cost, _)| cost)
         };
         let ways = places.into_iter().map(|at| {
-            let ((first, own), (last, _)) = (part(0, at), part(at, all));
-            (first.then(at as u64, last, (all - at) as u64, self.scale), Plan::Two(at, own))
+            let own = self.weights.own(0, at).iter().sum();
+            let passing = self.weights.own(at, all).iter().sum();
+            let first = part(0, at, missing.first(own, passing), before);
+            let last = part(at, all, missing.last(own, passing), before + first.full + self.scale.goto);
+            (first.then(last, self.scale), Plan::Two(at))
         });
         ways.min_by_key(|(cost, _)| score(*cost))
     }
@@ -135,25 +152,13 @@ fn parting(lines: &[Line], field: Field) -> Option<usize> {
 fn asks_much(line: &Line, field: Field) -> bool {
     let bits = u32::from(field.row().bits);
     let much = |cond: &Cond| cond.mask().is_some_and(|mask| mask.count_ones() >= bits / 4);
-    asked(line, field).is_some_and(|conds| conds.iter().all(much))
-}
-
-/// The protocol that flower wants beside a port; empty where none is needed, `None` where the lines do not agree on one.
-fn guard(lines: &[Line], field: Field) -> Option<Vec<Cond>> {
-    let mut found: Vec<Cond> = Vec::new();
-    for line in lines.iter().filter(|line| field.is_layer4() && asked(line, field).is_some()) {
-        let conds = asked(line, Field::IpProto)?;
-        if conds.len() != 1 || (!found.is_empty() && found != *conds) {
-            return None;
-        }
-        found = conds.to_vec();
-    }
-    Some(found)
+    line.asked(field).is_some_and(|conds| conds.iter().all(much))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
     use crate::field::value::ones;
     use crate::ir::graph::{End, Tail};
 
@@ -163,7 +168,7 @@ mod tests {
         let line = |(network, length): (u128, u8)| {
             let cond = Cond::Bits { value: network << 24 | 0x00a0_0000, mask: ones(32) & !ones(32 - length) };
             let tail = Tail { steps: Vec::new(), end: End::Pass, rule: 0 };
-            Line { ether: None, sets: vec![(field, vec![cond])], tail }
+            Line { ether: None, sets: vec![(field, cond.into())], tail }
         };
         pairs.map(line).collect()
     }
@@ -179,7 +184,10 @@ mod tests {
     #[test]
     fn a_list_of_one_line_or_without_a_goto_left_stays() {
         let list = lines(Field::Ipv4Dst, 64);
-        assert!(matches!(plan(&list[..1], 8, 100, Scale::USUAL), Plan::Flat));
-        assert!(matches!(plan(&list, 0, 10_000, Scale::USUAL), Plan::Flat));
+        let plan =
+            |lines, levels| plan((lines, &[1_024; 512]), levels, 10_000, (Missing::default(), 0), Scale::USUAL).1;
+        assert!(plan(&list[..1], 8).is_none());
+        assert!(plan(&list, 0).is_none());
+        assert!(plan(&list, 8).is_some());
     }
 }

@@ -1,22 +1,34 @@
 //! What it would cost to sort lines by a field, or to set those apart that explode.
 
-use std::collections::BTreeSet;
-
 use super::super::classes::{Classes, classes};
 use super::super::lines::Item;
 use super::super::price::Price;
-use super::super::sets::{self, Group, Tally};
+use super::super::sets::{Group, Tally};
+use super::super::ways::guard;
 use super::{Factoring, Split};
+use crate::field::table::FIELDS;
 use crate::field::{Cond, Field};
 
 /// Most classes times lines that are weighed up: more would not become a good layout.
 const WORK_MAX: usize = 2_000_000;
 
+/// Items that are sorted by a field.
+struct Sorted<'i, 'a> {
+    items: &'i [Item],
+    field: Field,
+    /// Those that ask it.
+    groups: Vec<Group<'a>>,
+    /// The places of those that do not.
+    free: Vec<usize>,
+    classes: Classes,
+}
+
 impl Factoring<'_> {
     /// The best field to sort by, where one costs less than this.
     pub(super) fn best_split(&self, items: &[Item], below: u64) -> Option<Split> {
-        let fields: BTreeSet<Field> =
-            items.iter().flat_map(|item| self.lines.open(*item)).map(|(field, _)| field).collect();
+        let open = items.iter().flat_map(|item| self.lines.open(*item));
+        let asked = open.fold(0u32, |asked, (field, _)| asked | 1 << field as u32);
+        let fields = FIELDS.iter().map(|row| row.field).filter(|field| asked & (1 << *field as u32) != 0);
         let (mut best, mut below) = (None, below);
         for field in fields {
             if let Some(split) = self.weigh(items, field, below) {
@@ -32,79 +44,56 @@ impl Factoring<'_> {
         if matches!(field, Field::CtState | Field::CtZone) {
             return None;
         }
-        let guard = self.guard(items, field)?;
-        let groups = self.sets.groups(items, field);
+        let asking = items.iter().filter(|item| field.is_layer4() && self.asks(**item, field));
+        let guard = guard(asking.filter_map(|item| self.lines.line(*item)), field)?;
+        let (groups, free) = self.sets.groups(items, field);
         let conds: Vec<&[Cond]> = groups.iter().map(|group| group.conds).collect();
         let classes = classes(field, &conds)?;
-        let free: Vec<usize> =
-            (0..items.len()).filter(|at| items.get(*at).is_some_and(|it| !self.asks(*it, field))).collect();
         if classes.members.len().saturating_mul(free.len()) > WORK_MAX {
             return None;
         }
-        let free_items: Vec<Item> = free.iter().filter_map(|at| items.get(*at)).copied().collect();
-        let decides = |group: &Group<'_>| {
-            let first = group.places.first().and_then(|at| items.get(*at));
-            free.is_empty() && first.is_some_and(|first| self.lines.always(first.knowing(field)))
-        };
-        let price = self.classes_price(&classes, &groups, &self.sets.tally(&free_items), &decides, below)?;
+        let sorted = Sorted { items, field, groups, free, classes };
+        let price = self.classes_price(&sorted, below)?;
+        let Sorted { groups, free, classes, .. } = sorted;
         let places = groups.into_iter().map(|group| group.places).collect();
         Some(Split { price, field, guard, classes, places, free })
     }
 
-    /// What a sorting costs if each class is flat; `None` where that is not below so much. `decides` says whether the first line of
-    /// a group decides where the field is known.
-    fn classes_price(
-        &self,
-        classes: &Classes,
-        groups: &[Group<'_>],
-        free: &Tally,
-        decides: &dyn Fn(&Group<'_>) -> bool,
-        below: u64,
-    ) -> Option<Price> {
-        let free_price = self.sets.price(free);
+    /// What a sorting costs if each class is flat; `None` where that is not below so much.
+    fn classes_price(&self, sorted: &Sorted<'_, '_>, below: u64) -> Option<Price> {
+        let Sorted { items, field, groups, free, classes } = sorted;
+        let free_items: Vec<Item> = free.iter().filter_map(|at| items.get(*at)).copied().collect();
+        let free_price = self.sets.flat_price(&free_items);
         let mut price =
             Price { filters: classes.list.len() as u64, visits: classes.masks() as u64, gotos: 1, chains: 1 };
-        let own = |members: &[usize]| -> Vec<&Group<'_>> {
-            members.iter().filter_map(|member| groups.get(*member)).collect()
+        // Whether the first line of a class decides where the field is known: the first of one of its groups, before all that ask nothing of it.
+        let decides = |own: &[usize]| {
+            let first = own.iter().filter_map(|group| groups.get(*group)?.places.first()).min();
+            let first = first.filter(|at| free.first().is_none_or(|free| *at < free)).and_then(|at| items.get(*at));
+            first.is_some_and(|first| self.lines.always(first.knowing(*field)))
         };
-        let undecided = |own: &[&Group<'_>]| {
-            // Its first line is the first of one of its groups.
-            let first = own.iter().min_by_key(|group| group.places.first());
-            !(first.is_some_and(|group| decides(group)) || (own.is_empty() && free.is_empty()))
-        };
+        let undecided = |own: &&Vec<usize>| !(decides(own) || (own.is_empty() && free.is_empty()));
         // Merging masks only adds filters: most sortings that are no good are told without it.
         let mut least = price;
-        for own in classes.members.iter().map(|members| own(members)).filter(|own| undecided(own)) {
-            let filters = own.iter().map(|group| sets::filters(&group.tally)).fold(0, u64::saturating_add);
-            least.filters = least.filters.saturating_add(filters).saturating_add(free_price.filters);
+        for own in classes.members.iter().filter(undecided) {
+            let filters = own.iter().filter_map(|group| groups.get(*group)).map(|group| group.filters);
+            least.filters = least.filters.saturating_add(filters.fold(free_price.filters, u64::saturating_add));
             least.chains += 1;
             if least.weight(self.lines.scale) >= below {
                 return None;
             }
         }
+        let tallies: Vec<Tally> = groups.iter().map(|group| self.sets.tally_of(items, group, *field)).collect();
         let mut most = 0;
-        for own in classes.members.iter().map(|members| own(members)).filter(|own| undecided(own)) {
-            let class = self.sets.price(&sets::summed(own.iter().flat_map(|group| &group.tally).copied().collect()));
+        for own in classes.members.iter().filter(undecided) {
+            let own = own.iter().filter_map(|group| tallies.get(*group));
+            let class = self.sets.price(&self.sets.together(own));
             price.filters = price.filters.saturating_add(class.filters).saturating_add(free_price.filters);
             price.chains += 1;
             most = most.max(class.visits + free_price.visits);
         }
         price.visits += most;
         (price.weight(self.lines.scale) < below).then_some(price)
-    }
-
-    /// The protocol that flower wants beside a port or ICMP field; empty where none is needed, `None` where the lines do
-    /// not agree on one.
-    fn guard(&self, items: &[Item], field: Field) -> Option<Vec<Cond>> {
-        let mut found: Vec<Cond> = Vec::new();
-        for item in items.iter().filter(|item| field.is_layer4() && self.asks(**item, field)) {
-            let (_, conds) = self.lines.line(*item)?.sets.iter().find(|(known, _)| *known == Field::IpProto)?;
-            if conds.len() != 1 || (!found.is_empty() && found != *conds) {
-                return None;
-            }
-            found.clone_from(conds);
-        }
-        Some(found)
     }
 
     /// The first run of lines that explode (from, to), with the price of factoring it apart from what stands around it.

@@ -2,11 +2,13 @@
 //!
 //! A rule's hash depends on its position, so a rule more above would make all budgets below others. A budget is the same
 //! where the rule has the same `@id` and rate; else where the rule means the same; else where the rate is the same, in the order written.
+//! A budget is one over all devices of its policy, so it is the same as one other at most, however many blocks it is compared with.
 //! A zone that only the old block names stands for one that only the new block names, in the order of their passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::pairs::Pair;
 use crate::ir::policy::{Attach, Limit, Policy, Rule};
 
 /// A block with what of its policy it depends on.
@@ -77,9 +79,33 @@ pub struct Aligned {
     pub zones: Vec<(u16, u16)>,
 }
 
-/// Makes two blocks comparable.
+/// A rule of a policy: its block and its place there.
+type RuleAt = (usize, usize);
+
+/// The budgets that were found to be the same, over all blocks: of the rules of the old policy and of the new one.
+#[derive(Debug, Default)]
+pub struct Same {
+    of_old: BTreeMap<RuleAt, RuleAt>,
+    of_new: BTreeMap<RuleAt, RuleAt>,
+}
+
+impl Same {
+    /// Whether neither is the same as another one.
+    fn may_be(&self, old: RuleAt, new: RuleAt) -> bool {
+        self.of_old.get(&old).is_none_or(|known| *known == new)
+            && self.of_new.get(&new).is_none_or(|known| *known == old)
+    }
+
+    fn add(&mut self, old: RuleAt, new: RuleAt) {
+        self.of_old.insert(old, new);
+        self.of_new.insert(new, old);
+    }
+}
+
+/// Makes two blocks comparable. `budgets` is what the blocks before have shown.
 #[must_use]
-pub fn align(old: (&Policy, &Attach), new: (&Policy, &Attach), devices: &[String]) -> Aligned {
+pub fn align(old: (&Policy, &Attach), new: (&Policy, &Attach), pair: &Pair, budgets: &mut Same) -> Aligned {
+    let devices = &pair.devices;
     let mut old = Side::new(old.0, old.1, devices);
     let mut new = Side::new(new.0, new.1, devices);
     let (before, after) = (old.zones(), new.zones());
@@ -92,44 +118,56 @@ pub fn align(old: (&Policy, &Attach), new: (&Policy, &Attach), devices: &[String
         let there = zones.iter().copied();
         old.rename(&there.clone().chain(there.map(|(from, to)| (to, from))).collect());
     }
-    number(&mut old, &mut new);
+    number(&mut old, &mut new, pair, budgets);
     Aligned { old, new, zones }
 }
 
-/// A rule's number, its rate, its `@id` and the hash of what it means.
-type Budget = (u32, Limit, Option<String>, u64);
+/// The budget of a rule.
+struct Budget {
+    number: u32,
+    place: RuleAt,
+    rate: Limit,
+    id: Option<String>,
+    meaning: u64,
+}
+
+impl Budget {
+    /// Those of a block.
+    fn all(side: &Side, block: usize) -> Vec<Self> {
+        let budget = |(at, rule): (usize, &Rule)| {
+            let id = rule.info.annotations.iter().rev().find(|(key, _)| key == "id").map(|(_, id)| id.clone());
+            let (number, meaning) = (rule.info.ident, rule.info.meaning);
+            Some(Self { number, place: (block, at), rate: rule.actions.limit?, id, meaning })
+        };
+        side.rules().enumerate().filter_map(budget).collect()
+    }
+}
 
 /// Gives each rule a number of its own; rules with the same budget share one.
-fn number(old: &mut Side, new: &mut Side) {
+fn number(old: &mut Side, new: &mut Side, pair: &Pair, known: &mut Same) {
     let mut next = 0;
     for rule in new.rules_mut().chain(old.rules_mut()) {
         next += 1;
         rule.info.ident = next;
     }
-    let budgets = |side: &Side| -> Vec<Budget> {
-        let budget = |rule: &Rule| {
-            let id = rule.info.annotations.iter().rev().find(|(key, _)| key == "id").map(|(_, id)| id.clone());
-            Some((rule.info.ident, rule.actions.limit?, id, rule.info.meaning))
-        };
-        side.rules().filter_map(budget).collect()
-    };
-    let (before, after) = (budgets(old), budgets(new));
+    let (before, after) = (Budget::all(old, pair.old), Budget::all(new, pair.new));
     let mut same: BTreeMap<u32, u32> = BTreeMap::new();
     let mut taken: BTreeSet<u32> = BTreeSet::new();
-    let steps: [fn(&Budget, &Budget) -> bool; 3] = [
-        |old, new| old.2.is_some() && old.2 == new.2 && old.1 == new.1,
-        |old, new| old.3 == new.3 && old.1 == new.1,
-        |old, new| old.1 == new.1,
-    ];
+    let steps: [fn(&Budget, &Budget) -> bool; 3] =
+        [|old, new| old.id.is_some() && old.id == new.id, |old, new| old.meaning == new.meaning, |_, _| true];
     for is_same in steps {
         for budget in &before {
-            let free = |new: &&Budget| !taken.contains(&new.0) && is_same(budget, new);
-            if same.contains_key(&budget.0) {
+            let free = |new: &&Budget| {
+                let may_be = !taken.contains(&new.number) && known.may_be(budget.place, new.place);
+                may_be && budget.rate == new.rate && is_same(budget, new)
+            };
+            if same.contains_key(&budget.number) {
                 continue;
             }
             if let Some(found) = after.iter().find(free) {
-                taken.insert(found.0);
-                same.insert(budget.0, found.0);
+                known.add(budget.place, found.place);
+                taken.insert(found.number);
+                same.insert(budget.number, found.number);
             }
         }
     }

@@ -127,9 +127,10 @@ pub fn diff(old: &Policy, new: &Policy, budget: Budget, most: usize) -> Result<D
     let mut diff = Diff { gone: met.gone, come: met.come, reserved, ..Diff::default() };
     let mut all: Vec<Class> = Vec::new();
     let mut counts = [0; Kind::ALL.len()];
+    let mut budgets = align::Same::default();
     for pair in met.pairs {
         let (Some(before), Some(after)) = (old.attaches.get(pair.old), new.attaches.get(pair.new)) else { continue };
-        let aligned = align::align((old, before), (new, after), &pair.devices);
+        let aligned = align::align((old, before), (new, after), &pair, &mut budgets);
         let found = compare::compare(&aligned, budget, most).map_err(|(proven, left)| TooLarge {
             block: pair.new,
             proven,

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::is_ip;
 use crate::abi::{eth, ipproto};
 use crate::field::Field;
-use crate::field::value::{ones, prefixes};
+use crate::field::value::{Mac, ones, prefixes};
+use crate::source::braced;
 use crate::verify::alphabet::Alphabet;
 use crate::verify::diagram::{FALSE, Full, Node, TRUE};
-use crate::verify::show::{DSCP, dscp, flags, mac, protocol};
+use crate::verify::show::{DSCP, dscp, flags, protocol};
 use crate::verify::world::World;
 
 /// Fields of a header, in the order of the words, but for the type of ICMP.
@@ -109,7 +110,7 @@ impl Words {
                 // The symbols always named: what is not among them is left out.
                 let out = ip.into_iter().chain([eth::P_ARP.into()]).filter(|value| !values.contains(value));
                 let out: Vec<String> = out.map(ethertype).collect();
-                words.push(if out.is_empty() { "other frames".to_owned() } else { format!("not {}", joined(&out)) });
+                words.push(if out.is_empty() { "other frames".to_owned() } else { format!("not {}", braced(&out)) });
             }
             Some((values, false)) => {
                 let icmp = |one: u8, family: u128| {
@@ -161,11 +162,6 @@ fn ethertype(value: u128) -> String {
     }
 }
 
-/// `a`, or `{ a, b }`
-pub fn joined(values: &[String]) -> String {
-    if let [one] = values { one.clone() } else { format!("{{ {} }}", values.join(", ")) }
-}
-
 /// A set of a field's values in words; `None` where they are too many.
 pub fn spell(
     world: &mut World,
@@ -187,14 +183,14 @@ pub fn spell(
             Field::IpTos if classes => dscp(value),
             Field::TcpFlags if value == mask => flags(value),
             Field::TcpFlags => format!("{}/{}", flags(value), flags(mask)),
-            Field::EthSrc | Field::EthDst if mask == ones(bits) => mac(value),
+            Field::EthSrc | Field::EthDst if mask == ones(bits) => Mac(value).to_string(),
             _ if mask == ones(bits) => format!("{value:#x}"),
             _ => format!("{value:#x}/{mask:#x}"),
         };
         Some(cubes.into_iter().map(cube).collect())
     };
-    let list = of(set).map(|list| (list.len(), joined(&list)));
-    let out = of(rest).map(|out| (out.len(), format!("not {}", joined(&out))));
+    let list = of(set).map(|list| (list.len(), braced(&list)));
+    let out = of(rest).map(|out| (out.len(), format!("not {}", braced(&out))));
     // As few values as can be; of ranges, as few letters.
     let size = |(count, text): &(usize, String)| (*count, if as_ranges(field) { text.len() } else { 0 });
     Ok([list, out].into_iter().flatten().min_by_key(size).map(|(_, text)| text))

@@ -11,12 +11,8 @@ fn exact(field: Field, value: u128) -> Vec<Cond> {
     vec![Cond::exact(field, value)]
 }
 
-fn of(alt: &Alt, field: Field) -> Option<&[Cond]> {
-    alt.sets.iter().find(|(known, _)| *known == field).map(|(_, conds)| conds.as_slice())
-}
-
 fn proto(alt: &Alt) -> Option<u128> {
-    match of(alt, Field::IpProto)? {
+    match alt.asked(Field::IpProto)? {
         [Cond::Bits { value, .. }] => Some(*value),
         _ => None,
     }
@@ -92,7 +88,7 @@ policy from-internet on wan ingress zone edge {
         "allow from office, snat 203.0.113.2 port 1024-65535, set mark 0x333"
     );
     assert_eq!(links(snat), [Link::Ip4]);
-    assert_eq!(of(&snat.alts[0], Field::Ipv4Src), Some([bits(0x0a00_0000, 0xffff_ff00)].as_slice()));
+    assert_eq!(snat.alts[0].asked(Field::Ipv4Src), Some([bits(0x0a00_0000, 0xffff_ff00)].as_slice()));
     assert_eq!(snat.actions.set_mark, Some((0x333, u32::MAX)));
     assert_eq!((snat.actions.nat[0].0, snat.actions.nat[0].1.ports), (7, Some((1024, 65535))));
     assert!(!snat.states.contains(State::Invalid) && snat.states.contains(State::New));
@@ -100,8 +96,8 @@ policy from-internet on wan ingress zone edge {
     assert!(out.rules[4].states.contains(State::Invalid));
     assert_eq!(back.prefilter.len(), 2);
     assert_eq!(back.prefilter[0].alts.len(), 2);
-    assert_eq!(of(&back.prefilter[0].alts[0], Field::Ipv4Src).unwrap().len(), 6);
-    assert_eq!(of(&back.prefilter[0].alts[1], Field::Ipv6Src).unwrap().len(), 1);
+    assert_eq!(back.prefilter[0].alts[0].asked(Field::Ipv4Src).unwrap().len(), 6);
+    assert_eq!(back.prefilter[0].alts[1].asked(Field::Ipv6Src).unwrap().len(), 1);
     let dnat = &back.rules[3];
     assert_eq!(dnat.info.annotations[1], ("ticket".to_owned(), "NET-1412".to_owned()));
     assert_eq!(dnat.actions.limit, Some(Limit::Packets { rate: 20000, burst: 2000 }));
@@ -124,25 +120,25 @@ fn one_alternative_for_each_protocol_with_ports() {
     assert_eq!(links(&rule), [Link::Ip4; 2]);
     assert_eq!((proto(&rule.alts[0]), proto(&rule.alts[1])), (Some(TCP.into()), Some(UDP.into())));
     let ports = [bits(53, 0xffff), Cond::Range { lo: 80, hi: 81 }, Cond::Range { lo: 1000, hi: 2000 }];
-    assert_eq!(of(&rule.alts[1], Field::DstPort), Some(ports.as_slice()));
+    assert_eq!(rule.alts[1].asked(Field::DstPort), Some(ports.as_slice()));
 }
 
 #[test]
 fn protocols_alone_share_an_alternative() {
     let rule = rule("allow new ip { tcp, udp }");
     assert_eq!(rule.alts.len(), 1);
-    assert_eq!(of(&rule.alts[0], Field::IpProto).unwrap().len(), 2);
+    assert_eq!(rule.alts[0].asked(Field::IpProto).unwrap().len(), 2);
 }
 
 #[test]
 fn a_range_at_one_end_and_a_port_at_the_other_become_masks() {
     let mixed = rule("allow ip udp from port 1024-65535 to port 53");
-    assert_eq!(of(&mixed.alts[0], Field::SrcPort).unwrap().len(), 6);
-    assert!(of(&mixed.alts[0], Field::SrcPort).unwrap().iter().all(|cond| matches!(cond, Cond::Bits { .. })));
+    assert_eq!(mixed.alts[0].asked(Field::SrcPort).unwrap().len(), 6);
+    assert!(mixed.alts[0].asked(Field::SrcPort).unwrap().iter().all(|cond| matches!(cond, Cond::Bits { .. })));
     let ranges = rule("allow ip udp from port 1024-65535 to port 1000-2000");
-    assert_eq!(of(&ranges.alts[0], Field::SrcPort), Some([Cond::Range { lo: 1024, hi: 65535 }].as_slice()));
+    assert_eq!(ranges.alts[0].asked(Field::SrcPort), Some([Cond::Range { lo: 1024, hi: 65535 }].as_slice()));
     let whole = rule("allow ip udp from port 0-65535 to port 53");
-    assert_eq!((of(&whole.alts[0], Field::SrcPort), proto(&whole.alts[0])), (None, Some(17)));
+    assert_eq!((whole.alts[0].asked(Field::SrcPort), proto(&whole.alts[0])), (None, Some(17)));
 }
 
 #[test]
@@ -151,14 +147,14 @@ fn services_bring_their_protocols() {
         "service web = { tcp/80, tcp/443, udp/443 }\npolicy p on eth0 ingress {\nallow ip service { web, dns }\ndefault drop\n}",
     );
     let alts = &policy.attaches[0].rules[0].alts;
-    assert_eq!(of(&alts[0], Field::DstPort).unwrap(), [bits(53, 0xffff), bits(80, 0xffff), bits(443, 0xffff)]);
-    assert_eq!(of(&alts[1], Field::DstPort).unwrap(), [bits(53, 0xffff), bits(443, 0xffff)]);
+    assert_eq!(alts[0].asked(Field::DstPort).unwrap(), [bits(53, 0xffff), bits(80, 0xffff), bits(443, 0xffff)]);
+    assert_eq!(alts[1].asked(Field::DstPort).unwrap(), [bits(53, 0xffff), bits(443, 0xffff)]);
     let not = rule("allow new ip service not dns");
     // Other protocols in one alternative, TCP and UDP with their other ports.
-    assert_eq!(of(&not.alts[0], Field::IpProto).unwrap().len(), 254);
+    assert_eq!(not.alts[0].asked(Field::IpProto).unwrap().len(), 254);
     assert_eq!(proto(&not.alts[1]), Some(6));
     // 0-52 by masks: tc cannot write a range from 0.
-    let ports = of(&not.alts[1], Field::DstPort).unwrap();
+    let ports = not.alts[1].asked(Field::DstPort).unwrap();
     assert_eq!(ports.last(), Some(&Cond::Range { lo: 54, hi: 65535 }));
     for port in 0..=70 {
         assert_eq!(ports.iter().filter(|cond| cond.matches(port)).count(), usize::from(port != 53), "port {port}");
@@ -170,8 +166,8 @@ fn services_bring_their_protocols() {
 fn not_before_an_address_stays_within_each_version() {
     let rule = rule("allow new from not 10.0.0.0/8");
     assert_eq!(links(&rule), [Link::Ip4, Link::Ip6]);
-    assert_eq!(of(&rule.alts[0], Field::Ipv4Src).unwrap().len(), 8);
-    assert_eq!(of(&rule.alts[1], Field::Ipv6Src), None);
+    assert_eq!(rule.alts[0].asked(Field::Ipv4Src).unwrap().len(), 8);
+    assert_eq!(rule.alts[1].asked(Field::Ipv6Src), None);
 }
 
 #[test]
@@ -180,7 +176,7 @@ fn sets_nest_and_take_out() {
                 policy p on eth0 ingress { allow from office\ndefault drop\n}";
     let policy = good(text);
     assert_eq!(
-        of(&policy.attaches[0].rules[0].alts[0], Field::Ipv4Src),
+        policy.attaches[0].rules[0].alts[0].asked(Field::Ipv4Src),
         Some([bits(0x0a00_0000, 0xffff_8000)].as_slice())
     );
 }
@@ -189,9 +185,9 @@ fn sets_nest_and_take_out() {
 fn protocols_that_are_not() {
     let rule = rule("allow new not tcp");
     assert_eq!(links(&rule), [Link::Ip4, Link::Ip6]);
-    assert_eq!(of(&rule.alts[0], Field::IpProto).unwrap().len(), 255);
+    assert_eq!(rule.alts[0].asked(Field::IpProto).unwrap().len(), 255);
     let icmp = super::rule("allow new not icmp");
-    assert_eq!(of(&icmp.alts[1], Field::IpProto), None);
+    assert_eq!(icmp.alts[1].asked(Field::IpProto), None);
 }
 
 #[test]
@@ -199,16 +195,16 @@ fn icmp_fixes_the_version_and_names_have_codes() {
     let ping = rule("allow icmp echo-request");
     assert_eq!(links(&ping), [Link::Ip4]);
     assert_eq!(proto(&ping.alts[0]), Some(ICMP.into()));
-    assert_eq!(of(&ping.alts[0], Field::IcmpType), Some(exact(Field::IcmpType, 8).as_slice()));
+    assert_eq!(ping.alts[0].asked(Field::IcmpType), Some(exact(Field::IcmpType, 8).as_slice()));
     let both = rule("allow icmp { echo-request, fragmentation-needed, 11 }");
     assert_eq!(both.alts.len(), 2);
-    assert_eq!(of(&both.alts[0], Field::IcmpType).unwrap(), [bits(3, 0xff)]);
-    assert_eq!(of(&both.alts[0], Field::IcmpCode).unwrap(), [bits(4, 0xff)]);
-    assert_eq!(of(&both.alts[1], Field::IcmpType).unwrap(), [bits(8, 0xff), bits(11, 0xff)]);
+    assert_eq!(both.alts[0].asked(Field::IcmpType).unwrap(), [bits(3, 0xff)]);
+    assert_eq!(both.alts[0].asked(Field::IcmpCode).unwrap(), [bits(4, 0xff)]);
+    assert_eq!(both.alts[1].asked(Field::IcmpType).unwrap(), [bits(8, 0xff), bits(11, 0xff)]);
     let six = rule("allow icmp6 type { 1-3, 128 } code 0");
     assert_eq!(links(&six), [Link::Ip6]);
     assert_eq!(proto(&six.alts[0]), Some(ICMPV6.into()));
-    assert_eq!(of(&six.alts[0], Field::IcmpType).unwrap(), [bits(1, 0xff), bits(2, 0xfe), bits(128, 0xff)]);
+    assert_eq!(six.alts[0].asked(Field::IcmpType).unwrap(), [bits(1, 0xff), bits(2, 0xfe), bits(128, 0xff)]);
     let proto_word = rule("allow new proto icmp");
     assert_eq!(links(&proto_word), [Link::Ip4]);
     assert_eq!(links(&rule("allow new proto 47")), [Link::Ip4, Link::Ip6]);
@@ -219,7 +215,7 @@ fn frames_beside_ip() {
     let rule = early("drop { arp, tcp } from mac 02:00:00:00:00:01");
     assert_eq!(links(&rule), [Link::Ip4, Link::Ip6, Link::Ether(0x0806)]);
     assert!(
-        rule.alts.iter().all(|alt| of(alt, Field::EthSrc) == Some(exact(Field::EthSrc, 0x0200_0000_0001).as_slice()))
+        rule.alts.iter().all(|alt| alt.asked(Field::EthSrc) == Some(exact(Field::EthSrc, 0x0200_0000_0001).as_slice()))
     );
     assert_eq!(links(&super::rule("allow ethertype { 0x88cc, 35142 }")), [Link::Ether(0x88cc), Link::Ether(35142)]);
     assert_eq!(early("allow arp").alts[0].sets, []);
@@ -231,13 +227,13 @@ fn header_details() {
         "allow new ip tcp flags syn/syn,ack,fin,rst dscp { af41, ef } ttl 1-3 vlan { 100, 200-201 } in { lan0, lan1 }",
     );
     let alt = &rule.alts[0];
-    assert_eq!(of(alt, Field::TcpFlags).unwrap(), [bits(2, 0x17)]);
-    assert_eq!(of(alt, Field::IpTos).unwrap(), [bits(34 << 2, 0xfc), bits(46 << 2, 0xfc)]);
-    assert_eq!(of(alt, Field::IpTtl).unwrap(), [bits(1, 0xff), bits(2, 0xfe)]);
+    assert_eq!(alt.asked(Field::TcpFlags).unwrap(), [bits(2, 0x17)]);
+    assert_eq!(alt.asked(Field::IpTos).unwrap(), [bits(34 << 2, 0xfc), bits(46 << 2, 0xfc)]);
+    assert_eq!(alt.asked(Field::IpTtl).unwrap(), [bits(1, 0xff), bits(2, 0xfe)]);
     assert_eq!(alt.vlan, Some(vec![100, 200, 201]));
-    assert_eq!(of(alt, Field::InDev).unwrap().len(), 2);
+    assert_eq!(alt.asked(Field::InDev).unwrap().len(), 2);
     assert_eq!(
-        of(alt, Field::InDev).unwrap()[0],
+        alt.asked(Field::InDev).unwrap()[0],
         bits(u128::from_be_bytes(*b"lan0\0\0\0\0\0\0\0\0\0\0\0\0"), u128::MAX)
     );
     assert!(alt.sets.is_sorted_by_key(|(field, _)| *field));
@@ -245,14 +241,14 @@ fn header_details() {
     let not_in = super::rule("allow new in not { b0, a0 }");
     assert_eq!(not_in.alts[0].not_in, ["a0", "b0"]);
     // A flag alone asks for that flag only.
-    assert_eq!(of(&super::rule("allow ip tcp flags syn").alts[0], Field::TcpFlags).unwrap(), [bits(2, 2)]);
+    assert_eq!(super::rule("allow ip tcp flags syn").alts[0].asked(Field::TcpFlags).unwrap(), [bits(2, 2)]);
 }
 
 #[test]
 fn fragments() {
     for (word, cond) in [("first", bits(3, 3)), ("later", bits(1, 3)), ("any", bits(1, 1)), ("none", bits(0, 1))] {
         let rule = early(&format!("drop ip fragment {word}"));
-        assert_eq!(of(&rule.alts[0], Field::IpFlags), Some([cond].as_slice()), "{word}");
+        assert_eq!(rule.alts[0].asked(Field::IpFlags), Some([cond].as_slice()), "{word}");
     }
     assert_eq!(rule("drop fragment none").alts[0].sets, []);
 }
@@ -431,5 +427,5 @@ fn a_hundred_thousand_lines_are_few_prefixes() {
     let outcome = run_files(&[("t.pol", text), ("drop.txt", &drop)], &super::options());
     assert_eq!(outcome.findings, Vec::<String>::new());
     // 100,000 consecutive addresses: one block for each bit of 100,000.
-    assert_eq!(of(&outcome.policy.attaches[0].rules[0].alts[0], Field::Ipv4Src).unwrap().len(), 6);
+    assert_eq!(outcome.policy.attaches[0].rules[0].alts[0].asked(Field::Ipv4Src).unwrap().len(), 6);
 }
