@@ -111,7 +111,7 @@ fn spoil(rng: &mut Rng, program: &mut Program) {
     let entry = rng.chance(10);
     let chain = if entry { &mut attached.entry } else { &mut attached.chains[rng.below(chains)] };
     let at = rng.below(chain.filters.len());
-    let kind = if entry { rng.between(6, 8) } else { rng.below(9) };
+    let kind = if entry { rng.between(6, 8) } else { rng.below(10) };
     if kind == 0 {
         chain.filters.remove(at);
         return;
@@ -119,6 +119,14 @@ fn spoil(rng: &mut Rng, program: &mut Program) {
     if kind == 1 && at > 0 {
         let (one, other) = (chain.filters[at - 1].prio, chain.filters[at].prio);
         (chain.filters[at - 1].prio, chain.filters[at].prio) = (other, one);
+        return;
+    }
+    // What takes everything that is left stands before others, too.
+    if kind == 9 {
+        let last = chain.filters.last().unwrap().clone();
+        chain.filters.iter_mut().skip(at).for_each(|filter| filter.prio += 1);
+        let prio = chain.filters[at].prio - 1;
+        chain.filters.insert(at, Filter { prio, handle: 1, ..last });
         return;
     }
     let filter = &mut chain.filters[at];

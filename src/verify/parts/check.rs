@@ -106,10 +106,13 @@ impl Proving<'_, '_> {
             let cubes = goto.cubes.iter().filter_map(|cube| left(cube, &part.region)).collect();
             Some(Way { to: goto.to, target: self.points.get(goto.to)?, cubes })
         });
-        let ways: Vec<Way<'_>> = ways.collect();
-        let Some(last) = ways.iter().find(|way| way.cubes.iter().any(Vec::is_empty)) else {
+        let mut ways: Vec<Way<'_>> = ways.collect();
+        let Some(last) = ways.iter().position(|way| way.cubes.iter().any(Vec::is_empty)) else {
             return self.attempt(part, point, &ways, Tail::None);
         };
+        // What stands behind it takes no packet: those in the cubes there are its, too.
+        ways.truncate(last + 1);
+        let Some(last) = ways.last() else { return Err(Stop::Unlike) };
         let own = point.only_gotos && last.target.entries == 1;
         if !own && self.stands(last, point, part) {
             match self.attempt(part, point, &ways, Tail::Later(last.to)) {

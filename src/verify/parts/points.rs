@@ -6,7 +6,7 @@ use super::cubes::{Cube, both, common, left};
 use super::lines::Lines;
 use super::{Case, Stage};
 use crate::emit::program::{Action, Chain, Control, Ct, Filter};
-use crate::verify::chains::controls;
+use crate::verify::chains::{controls, prios};
 use crate::verify::diagram::{Diagram, Full, Literal, Node, TRUE};
 use crate::verify::program::Kernel;
 use crate::verify::world::World;
@@ -21,7 +21,7 @@ pub struct Point<'p> {
     pub stage: Stage,
     /// What all packets that come here have in common.
     pub region: Cube,
-    /// Its filters that send packets on, in their order.
+    /// Its filters that send packets on, in the order in which the kernel tries them.
     pub gotos: Vec<Goto>,
     /// Whether it has no other filters.
     pub only_gotos: bool,
@@ -56,7 +56,7 @@ pub fn points<'p>(case: &Case<'p>, lines: &Lines<'p>) -> Option<Vec<Point<'p>>> 
         let mut kernel = Kernel::new(&mut world, case.program, case.attached, false);
         let context = case.reached(stage);
         let mut gotos = Vec::new();
-        for filter in in_order(chain) {
+        for filter in prios(chain).into_iter().flatten() {
             let Onward::To(next, _) = onward(filter, case, stage) else { continue };
             let guard = kernel.guard(filter, &context).ok()?;
             let cubes = match guard.clone().into_literals() {
@@ -126,13 +126,6 @@ fn places_in_policy(points: &mut [Point<'_>], all: usize) {
         point.first = first;
         point.limit = if tail.is_some() { limit } else { all };
     }
-}
-
-/// The filters as the kernel tries them, but for masks of one prio: what they do is asked elsewhere.
-fn in_order(chain: &Chain) -> Vec<&Filter> {
-    let mut filters: Vec<&Filter> = chain.filters.iter().collect();
-    filters.sort_by_key(|filter| filter.prio);
-    filters
 }
 
 /// What a filter does, as far as it sends packets on.
