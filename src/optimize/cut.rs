@@ -22,6 +22,7 @@
 //! goto, and a packet that meets none of the first lines pays for both. [`plan`] says what is worth most for one list, [`tree`] which
 //! list is next.
 
+mod chain;
 mod cost;
 mod plan;
 mod sorted;

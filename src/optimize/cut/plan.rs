@@ -1,7 +1,8 @@
 //! What is done with a list of lines: it stays, it is cut by a field, or in two.
 
 use super::Cut;
-use super::cost::{Cost, Missing, Weights};
+use super::chain::{Cost, Missing};
+use super::cost::Weights;
 use super::sorted::Sorted;
 use crate::field::{Cond, Field};
 use crate::ir::graph::Line;
@@ -183,9 +184,15 @@ mod tests {
 
     #[test]
     fn a_list_of_one_line_or_without_a_goto_left_stays() {
-        let list = lines(Field::Ipv4Dst, 64);
-        let plan =
-            |lines, levels| plan((lines, &[1_024; 512]), levels, 10_000, (Missing::default(), 0), Scale::USUAL).1;
+        // One line of each network, under eight masks in all.
+        let (sources, targets) = (lines(Field::Ipv4Src, 64), lines(Field::Ipv4Dst, 64));
+        let both = |(at, (source, target)): (usize, (&Line, &Line))| {
+            let sets = [source.sets.as_slice(), &target.sets].concat();
+            (at % 8 == at / 64).then(|| Line { sets, ..source.clone() })
+        };
+        let turned = targets.iter().cycle().skip(3);
+        let list: Vec<Line> = sources.iter().zip(turned).enumerate().filter_map(both).collect();
+        let plan = |lines, levels| plan((lines, &[1_024; 64]), levels, 10_000, (Missing::default(), 0), Scale::USUAL).1;
         assert!(plan(&list[..1], 8).is_none());
         assert!(plan(&list, 0).is_none());
         assert!(plan(&list, 8).is_some());

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::cost::{Cost, Missing};
+use super::chain::{Cost, Missing};
 use super::plan::{Plan, plan};
 use super::{Cut, outside, within};
 use crate::field::Cond;
