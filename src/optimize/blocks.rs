@@ -102,7 +102,7 @@ pub fn blocks(filters: Vec<(u16, Placed)>, scale: Scale) -> Vec<(u16, Placed)> {
 }
 
 /// The size, in bits, of the largest blocks that a range is made of exactly.
-pub fn block(lo: u16, hi: u16) -> u32 {
+fn block(lo: u16, hi: u16) -> u32 {
     let above = u32::from(hi) + 1;
     u32::from(lo).trailing_zeros().min(above.trailing_zeros()).min(16)
 }

@@ -19,24 +19,21 @@
 //!
 //! Lines that ask less stand in several chains: filters are spent for lookups, out of the budget that the masks have too
 //! (performance.md 3: "chain tree"). To cut in two spares lines that ask nothing of a field a copy in every chain; it costs a
-//! goto, and a packet that meets none of the first lines pays for both. [`plan`] says what is worth most for one list, [`tree`] which
-//! list is next.
+//! goto, and a packet that meets none of the first lines pays for both. [`plan`] says what is worth most.
 
-mod chain;
 mod cost;
 mod plan;
 mod sorted;
-mod tree;
 
 use std::rc::Rc;
 
 use super::notes::Note;
 use super::price::Scale;
-use super::ways::Place;
+use super::ways::{Place, Ways};
 use crate::field::{Cond, Field};
-use crate::ir::graph::{Graph, Line, Table, TableId};
+use crate::ir::graph::{Graph, Line, Table, TableId, Tail};
+use plan::{Plan, plan};
 use sorted::{Asking, Sorted};
-use tree::Tree;
 
 /// A way to cut by a field.
 struct Cut {
@@ -53,17 +50,75 @@ struct Cut {
 /// that only lead on.
 pub fn cut(graph: &mut Graph, table: Rc<Table>, levels: usize, dispatch: usize, scale: Scale) -> TableId {
     let before = graph.len();
-    let Some(tree) = Tree::grown(&table.lines, levels, scale) else { return graph.table(table) };
-    let mut place = Place { graph, table: &table, dispatch };
-    let way = tree.build(&mut place);
-    let id = place.end(way);
+    let filters = table.lines.iter().map(Line::product).fold(0, u64::saturating_add);
+    let most = scale.cutting(filters);
+    let id = match plan(&table.lines, levels, most, scale) {
+        Plan::Flat => return graph.table(table),
+        plan => {
+            let mut cutting = Cutting { place: Place { graph, table: &table, dispatch }, scale };
+            let way = cutting.follow(plan, table.lines.clone(), &table.otherwise, levels, most);
+            cutting.place.end(way)
+        }
+    };
     let chains = graph.len() - before;
     if chains > 1 {
-        let filters = table.lines.iter().map(Line::product).fold(0, u64::saturating_add);
         let text = format!("{filters} filters in one chain -> {chains} chains: each holds what can match there");
         graph.notes.list.push(Note { pass: "cut", at: table.title.clone(), text });
     }
     id
+}
+
+struct Cutting<'a> {
+    place: Place<'a>,
+    scale: Scale,
+}
+
+impl Cutting<'_> {
+    /// What is done with a packet that meets these lines, and `rest` after them: over at most so many gotos but the first, in about so
+    /// many filters.
+    fn build(&mut self, mut lines: Vec<Line>, rest: &Tail, levels: usize, most: u64) -> Tail {
+        let mut rest = rest.clone();
+        if let Some(at) = lines.iter().position(Line::always) {
+            rest = lines.drain(at..).next().map_or(rest, |line| line.tail);
+        }
+        if lines.is_empty() {
+            return rest;
+        }
+        let plan = plan(&lines, levels, most, self.scale);
+        self.follow(plan, lines, &rest, levels, most)
+    }
+
+    fn follow(&mut self, plan: Plan, mut lines: Vec<Line>, rest: &Tail, levels: usize, most: u64) -> Tail {
+        match plan {
+            Plan::Flat => self.place.tail(lines, rest.clone()),
+            Plan::Cut(cut) => self.cut(&lines, &cut, rest, levels, most),
+            Plan::Two(at, first) => {
+                let last = lines.split_off(at);
+                let below = levels.saturating_sub(1) / 2;
+                let rest = self.build(last, rest, below, most.saturating_sub(first));
+                // Where the others come to nothing, there is no goto.
+                self.build(lines, &rest, levels.saturating_sub(1 + below), first)
+            }
+        }
+    }
+
+    fn cut(&mut self, lines: &[Line], cut: &Cut, rest: &Tail, levels: usize, most: u64) -> Tail {
+        let sorted = &cut.sorted;
+        let all = sorted.filters.iter().fold(sorted.rest_filters, |sum, own| sum.saturating_add(*own)).max(1);
+        // What is left of the budget goes to all alike.
+        let share = |own: u64| u64::try_from(u128::from(own) * u128::from(most) / u128::from(all)).unwrap_or(u64::MAX);
+        let beyond = sorted.rest.iter().filter_map(|asking| Some(outside(lines.get(asking.row)?, cut.field, *asking)));
+        let beyond: Vec<Line> = beyond.collect();
+        let otherwise = self.build(beyond, rest, levels.saturating_sub(1), share(sorted.rest_filters));
+        let mut ways = Ways::by(cut.field, &cut.guard);
+        for ((value, rows), own) in sorted.values.iter().zip(&sorted.filters) {
+            let rows = sorted.with_free(rows);
+            let here = rows.iter().filter_map(|row| lines.get(*row)).filter_map(|line| within(line, cut, *value));
+            let tail = self.build(here.collect(), rest, levels.saturating_sub(1), share(*own));
+            ways.add(tail.clone(), Cond::Bits { value: *value, mask: cut.mask }, &tail);
+        }
+        ways.tail(&mut self.place, otherwise)
+    }
 }
 
 /// The line where the field has this value under the mask; `None` where it cannot match there.
@@ -106,7 +161,7 @@ fn outside(line: &Line, field: Field, asking: Asking) -> Line {
 mod tests {
     use super::*;
     use crate::field::value::ones;
-    use crate::ir::graph::{End, Tail};
+    use crate::ir::graph::End;
 
     fn line(sets: Vec<(Field, Vec<Cond>)>) -> Line {
         let sets = sets.into_iter().map(|(field, conds)| (field, conds.into())).collect();

@@ -1,30 +1,25 @@
 //! What a mask less is worth in each of many chains.
 //!
-//! A packet meets one leaf of a list that was cut, so a mask of a chain that holds one line in a hundred costs one packet in a hundred; a line
-//! that stands in several chains has its packets spread over them. All
+//! A packet meets one leaf of a list that was cut, so a mask of a chain that holds one line in a hundred costs one packet in a hundred. All
 //! chains of a policy share one budget: there is a price of a lookup that every packet pays, and in each chain a mask may cost its
 //! share of that. The highest price is taken that keeps all of them within the budget.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::lines::{Item, Lines};
 use super::masks::{Kind, Prospect};
 use super::price::Scale;
 use super::prios::Placed;
 use crate::emit::linearize::{product, protocol};
-use crate::ir::graph::{Line, Table};
+use crate::ir::graph::{End, Table};
 
 /// Prices that are tried: each is a sixteenth less than the one before.
 const STEPS: u32 = 180;
 
-/// The packets of a rule's lines, all together.
-const PACKETS: u64 = 1 << 10;
-
 /// A chain.
 struct Chain {
     masks: Prospect,
-    /// The packets that its lines decide.
-    packets: u64,
+    lines: u64,
 }
 
 /// The scale for each of these chains of a policy that was cut, whose rules need so many filters; 0 where nothing was cut.
@@ -33,12 +28,8 @@ pub fn scales(tables: &[&Table], needed: u64, scale: Scale) -> Vec<Scale> {
     if needed == 0 {
         return vec![scale.among(tables.len() as u64); tables.len()];
     }
-    let mut copies: HashMap<usize, u64> = HashMap::new();
-    for line in tables.iter().flat_map(|table| &table.lines).filter(|line| decides(line)) {
-        *copies.entry(line.tail.rule).or_default() += 1;
-    }
-    let chains: Vec<Chain> = tables.iter().map(|table| Chain::of(table, &copies, scale)).collect();
-    let all = chains.iter().map(|chain| chain.packets).sum::<u64>().max(1);
+    let chains: Vec<Chain> = tables.iter().map(|table| Chain::of(table, scale)).collect();
+    let all = chains.iter().map(|chain| chain.lines).sum::<u64>().max(1);
     let budget = scale.budget(needed).max(needed.saturating_add(scale.free * 2));
     let highest = scale.mask.max(needed / 2);
     let price = |step: u32| (0..step).fold(highest.saturating_mul(1_000), |price, _| price - price / 16);
@@ -54,20 +45,13 @@ pub fn scales(tables: &[&Table], needed: u64, scale: Scale) -> Vec<Scale> {
     chains.iter().map(|chain| chain.scale(price(low), all, scale)).collect()
 }
 
-/// Whether the line does more than lead on.
-fn decides(line: &Line) -> bool {
-    line.tail.goto().is_none() || !line.tail.steps.is_empty()
-}
-
 impl Chain {
-    fn of(table: &Table, copies: &HashMap<usize, u64>, scale: Scale) -> Self {
+    fn of(table: &Table, scale: Scale) -> Self {
         let lines = Lines { table, scale };
         let mut masks: BTreeMap<Kind, u64> = BTreeMap::new();
-        let (mut lists, mut packets) = (Vec::new(), 0);
+        let (mut lists, mut decides) = (Vec::new(), 0);
         for (at, line) in table.lines.iter().enumerate() {
-            if decides(line) {
-                packets += PACKETS / copies.get(&line.tail.rule).copied().unwrap_or(1);
-            }
+            decides += u64::from(!(matches!(line.tail.end, End::Goto(_)) && line.tail.steps.is_empty()));
             let protocol = protocol(table.frame, line);
             if line.sets.iter().flat_map(|(_, conds)| conds).any(|cond| cond.mask().is_none()) {
                 product(&line.sets, &mut |keys| {
@@ -80,12 +64,12 @@ impl Chain {
                 *known = known.saturating_add(count);
             }
         }
-        Self { masks: Prospect::of(masks, &lists), packets }
+        Self { masks: Prospect::of(masks, &lists), lines: decides }
     }
 
-    /// The scale at this price, in thousandths of a filter; `all` is the packets of all chains.
+    /// The scale at this price, in thousandths of a filter; `all` is the lines of all chains.
     fn scale(&self, price: u64, all: u64, scale: Scale) -> Scale {
-        let own = u128::from(price) * u128::from(self.packets) / u128::from(all) / 1_000;
+        let own = u128::from(price) * u128::from(self.lines) / u128::from(all) / 1_000;
         let mask = u64::try_from(own).unwrap_or(u64::MAX).max(1);
         Scale { mask, share: u64::MAX, free: u64::MAX / 2, ..scale }
     }

@@ -1,8 +1,7 @@
 //! What is done with a list of lines: it stays, it is cut by a field, or in two.
 
 use super::Cut;
-use super::chain::{Cost, Missing};
-use super::cost::Weights;
+use super::cost::{Cost, Weights};
 use super::sorted::Sorted;
 use crate::field::{Cond, Field};
 use crate::ir::graph::Line;
@@ -29,42 +28,37 @@ const TWO_MIN: usize = 24;
 /// What a line that asks nothing of a field costs the first part of a list that is cut by it, in lines that ask it.
 const FREE_WEIGHT: i64 = 4;
 
-/// A way to make a list cheaper.
+/// What is done with a list.
 pub(super) enum Plan {
+    Flat,
     Cut(Box<Cut>),
-    /// In two before this line.
-    Two(usize),
+    /// In two before this line, and the filters for the first part.
+    Two(usize, u64),
 }
 
-/// What the list costs as it stands, and the best way to make it cheaper in at most so many filters, where one pays, with what it
-/// costs then. `missing` are packets that meet it beside those of its lines, `before` is what all have paid when they come.
-pub(super) fn plan(
-    (lines, weights): (&[Line], &[u64]),
-    levels: usize,
-    most: u64,
-    (missing, before): (Missing, u64),
-    scale: Scale,
-) -> (Cost, Option<(Cost, Plan)>) {
-    let mut weights = Weights::of(lines, weights);
-    let flat = weights.flat(0..lines.len(), missing, before, scale);
-    if levels == 0 || flat.packet() < scale.small {
-        return (flat, None);
+/// The cheapest of at most so many filters, where one pays.
+pub(super) fn plan(lines: &[Line], levels: usize, most: u64, scale: Scale) -> Plan {
+    if levels == 0 {
+        return Plan::Flat;
+    }
+    let mut weights = Weights::of(lines);
+    let flat = weights.flat(0..lines.len(), scale);
+    if flat.packet() < scale.small {
+        return Plan::Flat;
     }
     let asked = |field: &Field| lines.iter().any(|line| line.asked(*field).is_some());
     let fields: Vec<Field> = FIELDS.iter().map(|(field, _)| *field).filter(asked).collect();
     weights.know(lines, &fields);
     let list = List { lines, fields, weights, scale };
-    let dearest = scale.worth_cutting(flat.packet());
-    let worth = |cost: &Cost| cost.filters <= most && cost.packet() <= dearest;
-    let cut = list.best((0, lines.len()), missing, before, (most, dearest));
-    let two = if levels > 2 { list.two(missing, before, most).filter(|(cost, _)| worth(cost)) } else { None };
-    let best = match (cut, two) {
-        (Some((cost, _)), Some((two, plan))) if score(two) < score(cost) => Some((two, plan)),
-        (None, Some(two)) => Some(two),
-        (Some((cost, cut)), _) => Some((cost, Plan::Cut(Box::new(cut)))),
-        (None, None) => None,
-    };
-    (flat, best)
+    let worth = |cost: &Cost| cost.packet() <= scale.worth_cutting(flat.packet());
+    let cut = list.best(0, lines.len(), most).filter(|(cost, _)| worth(cost));
+    let two = if levels > 2 { list.two(most).filter(|(cost, _)| worth(cost)) } else { None };
+    match (cut, two) {
+        (Some((cost, _)), Some((two, plan))) if score(two) < score(cost) => plan,
+        (None, Some((_, plan))) => plan,
+        (Some((_, cut)), _) => Plan::Cut(Box::new(cut)),
+        (None, None) => Plan::Flat,
+    }
 }
 
 /// A lookup saved is worth having, and worth more the fewer filters it takes: others are to be saved with them.
@@ -76,21 +70,14 @@ fn score(cost: Cost) -> (u128, u64) {
 struct List<'a> {
     lines: &'a [Line],
     fields: Vec<Field>,
-    weights: Weights<'a>,
+    weights: Weights,
     scale: Scale,
 }
 
 impl List<'_> {
-    /// The best cut of these lines by a field, in at most so many filters, and so dear for a packet.
-    fn best(
-        &self,
-        (from, to): (usize, usize),
-        missing: Missing,
-        before: u64,
-        (most, dearest): (u64, u64),
-    ) -> Option<(Cost, Cut)> {
+    /// The best cut of these lines by a field, in at most so many filters.
+    fn best(&self, from: usize, to: usize, most: u64) -> Option<(Cost, Cut)> {
         let lines = self.lines.get(from..to)?;
-        let weights = self.weights.own(from, to);
         let mut best: Option<(Cost, Cut)> = None;
         for (field, widths) in FIELDS.iter().filter(|(field, _)| self.fields.contains(field)) {
             let Some(guard) = guard(lines, *field) else { continue };
@@ -98,10 +85,9 @@ impl List<'_> {
             for (width, only) in widths.iter().map(|width| (*width, None)).chain(low) {
                 let bits = u32::from(field.row().bits).saturating_sub(width.into());
                 let mask = field.row().full_mask() & !((1u128 << bits) - 1);
-                let Some(sorted) = Sorted::of((lines, weights), from, (*field, mask), only, most) else { continue };
-                let cost = self.weights.cut(&sorted, *field, missing, before, self.scale);
-                let able = cost.filters <= most && cost.packet() <= dearest;
-                if able && best.as_ref().is_none_or(|(known, _)| score(cost) < score(*known)) {
+                let Some(mut sorted) = Sorted::of(lines, from, (*field, mask), only, most) else { continue };
+                let cost = self.weights.cut(&mut sorted, *field, self.scale);
+                if cost.filters <= most && best.as_ref().is_none_or(|(known, _)| score(cost) < score(*known)) {
                     best = Some((cost, Cut { field: *field, mask, guard: guard.clone(), sorted }));
                 }
             }
@@ -110,7 +96,7 @@ impl List<'_> {
     }
 
     /// The best way to cut the list in two.
-    fn two(&self, missing: Missing, before: u64, most: u64) -> Option<(Cost, Plan)> {
+    fn two(&self, most: u64) -> Option<(Cost, Plan)> {
         let all = self.lines.len();
         if all < TWO_MIN && self.scale.small > 0 {
             return None;
@@ -118,20 +104,17 @@ impl List<'_> {
         let mut places: Vec<usize> = self.fields.iter().filter_map(|field| parting(self.lines, *field)).collect();
         places.sort_unstable();
         places.dedup();
-        let filters = self.weights.flat(0..all, missing, before, self.scale).filters;
-        let part = |from: usize, to: usize, missing: Missing, before: u64| {
-            let flat = self.weights.flat(from..to, missing, before, self.scale);
+        let filters = self.weights.flat(0..all, self.scale).filters;
+        let part = |from: usize, to: usize| {
+            let flat = self.weights.flat(from..to, self.scale);
             let own = u128::from(flat.filters) * u128::from(most) / u128::from(filters.max(1));
             let own = u64::try_from(own).unwrap_or(u64::MAX);
-            let dearest = self.scale.worth_cutting(flat.packet());
-            self.best((from, to), missing, before, (own, dearest)).map_or(flat, |(cost, _)| cost)
+            let cut = self.best(from, to, own).map(|(cost, _)| cost);
+            (cut.filter(|cost| cost.packet() <= self.scale.worth_cutting(flat.packet())).unwrap_or(flat), own)
         };
         let ways = places.into_iter().map(|at| {
-            let own = self.weights.own(0, at).iter().sum();
-            let passing = self.weights.own(at, all).iter().sum();
-            let first = part(0, at, missing.first(own, passing), before);
-            let last = part(at, all, missing.last(own, passing), before + first.full + self.scale.goto);
-            (first.then(last, self.scale), Plan::Two(at))
+            let ((first, own), (last, _)) = (part(0, at), part(at, all));
+            (first.then(at as u64, last, (all - at) as u64, self.scale), Plan::Two(at, own))
         });
         ways.min_by_key(|(cost, _)| score(*cost))
     }
@@ -184,17 +167,8 @@ mod tests {
 
     #[test]
     fn a_list_of_one_line_or_without_a_goto_left_stays() {
-        // One line of each network, under eight masks in all.
-        let (sources, targets) = (lines(Field::Ipv4Src, 64), lines(Field::Ipv4Dst, 64));
-        let both = |(at, (source, target)): (usize, (&Line, &Line))| {
-            let sets = [source.sets.as_slice(), &target.sets].concat();
-            (at % 8 == at / 64).then(|| Line { sets, ..source.clone() })
-        };
-        let turned = targets.iter().cycle().skip(3);
-        let list: Vec<Line> = sources.iter().zip(turned).enumerate().filter_map(both).collect();
-        let plan = |lines, levels| plan((lines, &[1_024; 64]), levels, 10_000, (Missing::default(), 0), Scale::USUAL).1;
-        assert!(plan(&list[..1], 8).is_none());
-        assert!(plan(&list, 0).is_none());
-        assert!(plan(&list, 8).is_some());
+        let list = lines(Field::Ipv4Dst, 64);
+        assert!(matches!(plan(&list[..1], 8, 100, Scale::USUAL), Plan::Flat));
+        assert!(matches!(plan(&list, 0, 10_000, Scale::USUAL), Plan::Flat));
     }
 }

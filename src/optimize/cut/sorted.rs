@@ -15,9 +15,13 @@ pub(super) struct Sorted {
     /// For each value, the lines that ask something that agrees with it, ascending.
     pub values: Vec<(u128, Vec<Asking>)>,
     /// Lines that ask nothing: they can match everywhere.
-    pub free: Vec<Asking>,
+    pub free: Vec<usize>,
     /// Lines that can match where none of the values is, those that ask nothing among them.
     pub rest: Vec<Asking>,
+    /// Filters of each value, and of none.
+    pub filters: Vec<u64>,
+    /// Filters of the rest.
+    pub rest_filters: u64,
 }
 
 /// A line that asks something of the field.
@@ -26,17 +30,15 @@ pub(super) struct Asking {
     pub row: usize,
     /// How many of its conditions may fit there; 0 where it asks nothing.
     pub conds: u64,
-    /// Its packets that come there: those of a network that is wider than a value are elsewhere, as a rule.
-    pub weight: u64,
     /// Whether they take all that comes there.
     pub known: bool,
 }
 
 impl Sorted {
-    /// The lines `from..` of this list, with the packets of each. With `only`, the other values are none. `None` where there is nothing to cut, where there are too many
+    /// The lines `from..` of this list. With `only`, the other values are none. `None` where there is nothing to cut, where there are too many
     /// values, or more than so many lines in all chains.
     pub fn of(
-        (lines, weights): (&[Line], &[u64]),
+        lines: &[Line],
         from: usize,
         (field, mask): (Field, u128),
         only: Option<u128>,
@@ -53,22 +55,17 @@ impl Sorted {
         let mut sorted =
             Self { values: values.into_iter().map(|value| (value, Vec::new())).collect(), ..Self::default() };
         let mut rows = 0u64;
-        // Packets of any protocol are of one of them; of the values of other fields there are many more than these.
-        let spread = if field == Field::IpProto { sorted.values.len() as u64 } else { u64::MAX };
-        for (row, (line, weight)) in (from..).zip(lines.iter().zip(weights)) {
+        for (row, line) in (from..).zip(lines) {
             let Some(conds) = line.asked(field) else {
-                let free = Asking { row, conds: 0, weight: weight / spread, known: false };
-                sorted.free.push(free);
-                let left = if free.weight > 0 { 0 } else { *weight };
-                sorted.rest.push(Asking { weight: left, ..free });
+                sorted.free.push(row);
+                sorted.rest.push(Asking { row, conds: 0, known: false });
                 continue;
             };
             let mut wide = 0;
-            let each = weight / (conds.len() as u64).max(1);
             for cond in conds {
                 let value = cond.known(mask);
                 if let Some(at) = value.and_then(|value| places.get(&value)) {
-                    rows += sorted.add(*at, (row, each), *cond, mask);
+                    rows += sorted.add(*at, row, *cond, mask);
                     continue;
                 }
                 wide += 1;
@@ -83,12 +80,12 @@ impl Sorted {
                         break;
                     };
                     if cond.overlaps(Cond::Bits { value, mask }) {
-                        rows += sorted.add(at, (row, 0), *cond, mask);
+                        rows += sorted.add(at, row, *cond, mask);
                     }
                 }
             }
             if wide > 0 {
-                sorted.rest.push(Asking { row, conds: wide, weight: each * wide, known: false });
+                sorted.rest.push(Asking { row, conds: wide, known: false });
             }
             let copies = (sorted.free.len() as u64).saturating_mul(sorted.values.len() as u64);
             if rows.saturating_add(copies) > most {
@@ -113,30 +110,22 @@ impl Sorted {
     }
 
     /// Counts the line in for a value: 1 where it is new there.
-    fn add(&mut self, at: usize, (row, weight): (usize, u64), cond: Cond, mask: u128) -> u64 {
+    fn add(&mut self, at: usize, row: usize, cond: Cond, mask: u128) -> u64 {
         let Some((value, list)) = self.values.get_mut(at) else { return 0 };
         let covered = cond.covers(Cond::Bits { value: *value, mask });
         if let Some(last) = list.last_mut().filter(|last| last.row == row) {
             last.conds += 1;
-            last.weight += weight;
             last.known |= covered;
             return 0;
         }
-        list.push(Asking { row, conds: 1, weight, known: covered });
+        list.push(Asking { row, conds: 1, known: covered });
         1
     }
 
-    /// The packets of all lines.
-    pub fn packets(&self) -> u64 {
-        let values = self.values.iter().flat_map(|(_, rows)| rows);
-        let spread = self.free.iter().map(|asking| asking.weight * self.values.len() as u64);
-        values.chain(&self.rest).map(|asking| asking.weight).chain(spread).sum()
-    }
-
     /// All lines of a value, in their order.
-    pub fn with_free(&self, rows: &[Asking]) -> Vec<Asking> {
-        let mut all = [rows, &self.free].concat();
-        all.sort_unstable_by_key(|asking| asking.row);
+    pub fn with_free(&self, rows: &[Asking]) -> Vec<usize> {
+        let mut all: Vec<usize> = rows.iter().map(|asking| asking.row).chain(self.free.iter().copied()).collect();
+        all.sort_unstable();
         all
     }
 }
@@ -166,7 +155,7 @@ mod tests {
             Line { ether: None, sets, tail: Tail { steps: Vec::new(), end: End::Pass, rule: 0 } }
         };
         let lines: Vec<Line> = conds.iter().map(line).collect();
-        Sorted::of((&lines, &vec![1; lines.len()]), 0, (Field::DstPort, mask), only, 1_000)
+        Sorted::of(&lines, 0, (Field::DstPort, mask), only, 1_000)
     }
 
     fn range(lo: u16, hi: u16) -> Vec<Cond> {
@@ -186,7 +175,7 @@ mod tests {
         let low: Vec<(usize, bool)> = sorted.values[0].1.iter().map(|asking| (asking.row, asking.known)).collect();
         assert_eq!((sorted.values[0].0, low), (0, vec![(0, false), (2, false)]));
         assert_eq!(known(&sorted), [(1, true), (2, true), (3, false), (4, true), (5, false), (6, false)]);
-        assert_eq!(sorted.free.iter().map(|asking| asking.row).collect::<Vec<_>>(), [6]);
+        assert_eq!(sorted.free, [6]);
     }
 
     #[test]
