@@ -2,9 +2,9 @@
 //!
 //! Conntrack makes fragments whole and translates: behind it a packet has another header. Neither `ir::eval` nor `emit::eval` rewrites one, so
 //! no packet of theirs shows that a filter asks for what is not there yet. It is looked at here: the filters of a rule that sees the packet as
-//! conntrack left it ask before it for nothing that conntrack changes.
+//! conntrack left it ask before it for nothing that conntrack changes; nor between two zones for what the second may translate.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::abi::eth;
 use crate::emit::program::{Action, Attached, Chain, Control, Ct, Filter, Program, Role};
@@ -12,15 +12,25 @@ use crate::field::{Field, Key};
 use crate::ir::policy::{Attach, Policy};
 
 /// How a packet has come to a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Way {
     /// Through conntrack.
     tracked: bool,
-    /// And what it has on record was applied.
-    translated: bool,
+    /// The zones in which what is on record was applied.
+    translated: BTreeSet<u16>,
 }
 
-/// Says which filters ask too early.
+/// What conntrack has done to a packet at a filter.
+#[derive(Clone, Copy)]
+struct Header {
+    /// Made it whole.
+    whole: bool,
+    /// Translated it for the last time: in all zones that translate, and in none once more (`lower::passes` sends replies
+    /// back through an earlier zone).
+    last: bool,
+}
+
+/// Says which filters ask too early. A rule is asked behind all passes, whichever its own is (language.md 3.2).
 pub fn too_early(
     policy: &Policy,
     program: &Program,
@@ -37,18 +47,19 @@ pub fn too_early(
         .iter()
         .map(|rule| rule.policy == attach.name && rule.role == Role::Rule && late.contains(&rule.ident))
         .collect();
-    let translates = attach.passes.iter().any(|zone| policy.translating.contains(zone));
-    let start = Way { tracked: false, translated: false };
+    let zones: BTreeSet<u16> = attach.passes.iter().copied().filter(|zone| policy.translating.contains(zone)).collect();
+    let again = still_translating(attached);
     let chains: HashMap<u32, &Chain> = attached.chains.iter().map(|chain| (chain.index, chain)).collect();
-    let mut open: Vec<(&Chain, Way)> = vec![(&attached.entry, start)];
+    let mut open: Vec<(&Chain, Way)> = vec![(&attached.entry, Way::default())];
     let mut seen: HashSet<(u32, Way)> = HashSet::new();
     while let Some((chain, way)) = open.pop() {
-        if !seen.insert((chain.index, way)) {
+        if !seen.insert((chain.index, way.clone())) {
             continue;
         }
+        let last = zones.is_subset(&way.translated) && !again.contains(&chain.index);
+        let header = Header { whole: way.tracked, last };
         for filter in &chain.filters {
-            let fixed = |field: Field| is_fixed(field, filter, way, translates);
-            let asks = filter.keys.iter().find(|key| !fixed(key.field));
+            let asks = filter.keys.iter().find(|key| !is_fixed(key.field, filter, header));
             if let Some(key) = asks.filter(|_| behind.get(filter.rule).copied().unwrap_or_default()) {
                 let (name, chain) = (key.field.row().name, chain.index);
                 say(format!(
@@ -56,21 +67,42 @@ pub fn too_early(
                     filter.prio
                 ));
             }
-            let (way, next) = after(filter, way);
-            open.extend(next.and_then(|index| chains.get(&index)).map(|chain| (*chain, way)));
+            if let Some(next) = goto(filter).and_then(|index| chains.get(&index)) {
+                open.push((*next, after(filter, way.clone())));
+            }
+        }
+    }
+}
+
+/// The chains from which some way leads through a pass that translates.
+fn still_translating(attached: &Attached) -> HashSet<u32> {
+    let mut found: HashSet<u32> = HashSet::new();
+    loop {
+        let before = found.len();
+        // Most chains lead to later ones: nearly all are found in one round.
+        for chain in attached.chains.iter().rev().chain([&attached.entry]) {
+            let leads = |filter: &Filter| {
+                translations(filter).next().is_some() || goto(filter).is_some_and(|next| found.contains(&next))
+            };
+            if chain.filters.iter().any(leads) {
+                found.insert(chain.index);
+            }
+        }
+        if found.len() == before {
+            return found;
         }
     }
 }
 
 /// Whether no pass that is still to come changes the field.
-fn is_fixed(field: Field, filter: &Filter, way: Way, translates: bool) -> bool {
+fn is_fixed(field: Field, filter: &Filter, header: Header) -> bool {
     match field {
         Field::InDev | Field::EthSrc | Field::EthDst | Field::VlanId | Field::VlanEthType => true,
-        Field::Ipv4Src | Field::Ipv4Dst | Field::Ipv6Src | Field::Ipv6Dst => !translates || way.translated,
-        Field::SrcPort | Field::DstPort => way.tracked && (!translates || way.translated),
+        Field::Ipv4Src | Field::Ipv4Dst | Field::Ipv6Src | Field::Ipv6Dst => header.last,
+        Field::SrcPort | Field::DstPort => header.whole && header.last,
         // Behind IPv6's header another may stand in each fragment.
-        Field::IpProto => way.tracked || is_ip4(filter),
-        _ => way.tracked,
+        Field::IpProto => header.whole || is_ip4(filter),
+        _ => header.whole,
     }
 }
 
@@ -79,16 +111,25 @@ fn is_ip4(filter: &Filter) -> bool {
     filter.protocol == eth::P_IP || filter.keys.contains(&inner)
 }
 
-/// How a packet goes on from this filter, and to which chain.
-fn after(filter: &Filter, mut way: Way) -> (Way, Option<u32>) {
-    let mut next = None;
-    for action in filter.actions.iter() {
-        if let Action::Ct(Ct::Track { nat, .. }, _) = action {
-            way = Way { tracked: true, translated: way.translated || *nat };
-        }
-        if let Action::Gact(Control::Goto(chain)) | Action::Ct(_, Control::Goto(chain)) = action {
-            next = Some(*chain);
-        }
-    }
-    (way, next)
+/// How a packet goes on from this filter.
+fn after(filter: &Filter, mut way: Way) -> Way {
+    way.tracked |= filter.actions.iter().any(|action| matches!(action, Action::Ct(Ct::Track { .. }, _)));
+    way.translated.extend(translations(filter));
+    way
+}
+
+/// The zones in which this filter applies what is on record.
+fn translations(filter: &Filter) -> impl Iterator<Item = u16> {
+    filter.actions.iter().filter_map(|action| match action {
+        Action::Ct(Ct::Track { zone, nat: true }, _) => Some(*zone),
+        _ => None,
+    })
+}
+
+/// The chain to which this filter leads.
+fn goto(filter: &Filter) -> Option<u32> {
+    filter.actions.iter().rev().find_map(|action| match action {
+        Action::Gact(Control::Goto(chain)) | Action::Ct(_, Control::Goto(chain)) => Some(*chain),
+        _ => None,
+    })
 }

@@ -559,3 +559,74 @@ fn a_rule_that_asks_before_conntrack_what_that_changes_is_seen() {
     let ip6 = vec![Alt { link: Link::Ip6, vlan: None, not_in: Vec::new(), sets: proto() }];
     assert!(asked_before_conntrack(ip6, &[], gre(), eth::P_IPV6));
 }
+
+/// Where a filter is planted.
+#[derive(Clone, Copy)]
+enum Place {
+    Ahead,
+    Behind,
+}
+
+/// Zones 2 and then 1, and a first rule that drops an address; a filter for it stands at the `nth` lookup in `zone`. Is it seen?
+fn asked_between(translating: &[u16], place: Place, (zone, nth): (u16, usize)) -> bool {
+    use State::{Established, EstablishedReply, New};
+    let (field, conds) = address(Field::Ipv4Src, "10.0.0.1", 32);
+    let mut policy = sample();
+    policy.translating = translating.iter().copied().collect();
+    let attach = &mut policy.attaches[0];
+    attach.prefilter.clear();
+    attach.rules = vec![
+        rule(20, Verdict::Drop, 1, &[], ip4(&[(field, conds.clone())]), Actions::default()),
+        rule(21, Verdict::Allow, 1, &[New, Established, EstablishedReply], ip4(&[]), Actions::default()),
+    ];
+    let mut program = crate::compile_at(&policy, ctpolicy::optimize::price::Scale::PLAIN).unwrap();
+    assert!(!proof::refuted(&policy, &program));
+    let own = program.rules.iter().position(|rule| rule.ident == 20).unwrap();
+    let index = u32::try_from(program.attaches[0].chains.len()).unwrap() + 1;
+    let looks_up = |filter: &&mut Filter| {
+        let track = |action: &Action| matches!(action, Action::Ct(Ct::Track { zone: at, .. }, _) if *at == zone);
+        filter.protocol == eth::P_IP && filter.actions.iter().any(track)
+    };
+    let lookup = chains(&mut program).flat_map(|chain| &mut chain.filters).filter(looks_up).nth(nth).unwrap();
+    let here = Control::Goto(index);
+    let (before, after) = match (place, &lookup.actions[..]) {
+        (Place::Ahead, actions) => (Action::Gact(here), actions.to_vec()),
+        (Place::Behind, [Action::Ct(track, goto)]) => (Action::Ct(track.clone(), here), vec![Action::Gact(*goto)]),
+        (Place::Behind, actions) => panic!("more than a lookup: {actions:?}"),
+    };
+    let rule = lookup.rule;
+    lookup.actions = vec![before].into();
+    let filter = |prio, protocol, keys, actions: Vec<Action>, rule| Filter {
+        prio,
+        handle: 1,
+        protocol,
+        keys,
+        actions: actions.into(),
+        rule,
+    };
+    let drop = filter(1, eth::P_IP, vec![Key { field, cond: conds[0] }], vec![Action::Gact(Control::Drop)], own);
+    let last = filter(2, eth::P_ALL, Vec::new(), after, rule);
+    program.attaches[0].chains.push(Chain { index, title: "early".to_owned(), filters: vec![drop, last] });
+    proof::refuted(&policy, &program)
+}
+
+#[test]
+fn a_rule_that_asks_between_translations_is_seen() {
+    use Place::{Ahead, Behind};
+    // Every packet passes zone 2, and zone 1 by what zone 2 showed: first what is established there, third what is new. Of that,
+    // a reply that zone 1 has translated back passes zone 2 once more.
+    let (first, established, new, again) = ((2, 0), (1, 0), (1, 2), (2, 1));
+    assert!(asked_between(&[1, 2], Behind, first));
+    assert!(asked_between(&[1, 2], Ahead, established));
+    assert!(asked_between(&[1, 2], Ahead, new));
+    assert!(asked_between(&[1, 2], Behind, new), "replies are still to pass zone 2 again");
+    assert!(asked_between(&[1, 2], Ahead, again));
+    assert!(!asked_between(&[1, 2], Behind, established));
+    assert!(!asked_between(&[1, 2], Behind, again));
+    // What translates nothing leaves the header as it is.
+    assert!(asked_between(&[1], Behind, first));
+    assert!(!asked_between(&[1], Behind, established));
+    assert!(asked_between(&[2], Ahead, first));
+    assert!(!asked_between(&[2], Behind, first));
+    assert!(!asked_between(&[], Ahead, established));
+}

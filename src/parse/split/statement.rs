@@ -36,7 +36,7 @@ impl<'a> Splitter<'a> {
                 b';' if scan.sets.is_empty() => break,
                 b'"' => self.string(&mut scan),
                 b'{' => {
-                    if scan.sets.is_empty() && self.opens_block(&scan) {
+                    if scan.sets.is_empty() && self.opens_block(&scan, self.pos) {
                         return self.open_after(&scan);
                     }
                     if self.stack.len() + scan.sets.len() == MAX_DEPTH && !scan.broken {
@@ -107,10 +107,13 @@ impl<'a> Splitter<'a> {
         let line_end = self.line_end(self.pos);
         let open = !scan.sets.is_empty();
         if !open && scan.prev != "," {
-            // A block's `{` may stand on the next line.
+            // A block's `{` may stand on the next line, or a set's in its header: there the comments are the header's own.
             let next = self.next_text(self.pos);
             if BLOCK_WORDS.contains(&scan.head) && self.byte(next) == Some(b'{') {
-                self.comments_until(next);
+                if self.opens_block(scan, next) {
+                    self.comments_until(next);
+                }
+                self.pos = next;
                 return false;
             }
             return !self.header_goes_on(scan);
@@ -134,7 +137,7 @@ impl<'a> Splitter<'a> {
         false
     }
 
-    /// Takes the comments between a header and its `{` at `brace`, as if they stood above the header, and moves there.
+    /// Takes the comments between a header and its `{` at `brace`, as if they stood above the header.
     fn comments_until(&mut self, brace: usize) {
         while let Some(at) = self.text.get(self.pos..brace).and_then(|between| between.find('#')) {
             let (start, end) = (self.pos + at, self.line_end(self.pos + at));
@@ -143,7 +146,6 @@ impl<'a> Splitter<'a> {
             self.newlines = 1;
             self.pos = end;
         }
-        self.pos = brace;
     }
 
     /// At a line end: whether a policy's header goes on below it, which is reported. If so, moves there.
@@ -166,20 +168,20 @@ impl<'a> Splitter<'a> {
         true
     }
 
-    /// Whether the `{` at hand opens a block and not a set.
-    fn opens_block(&self, scan: &Scan<'a>) -> bool {
+    /// Whether the `{` at `brace` opens a block and not a set.
+    fn opens_block(&self, scan: &Scan<'a>, brace: usize) -> bool {
         match scan.head {
             "" => false,
             "group" | "prefilter" => true,
             // The second word is the policy's name, whatever it is.
             "policy" => {
-                let inside = self.text.get(self.next_text(self.pos + 1)..).unwrap_or_default();
+                let inside = self.text.get(self.next_text(brace + 1)..).unwrap_or_default();
                 let word = inside.get(..words::token_length(inside)).unwrap_or_default();
                 let hooks = matches!(word, "ingress" | "egress");
                 scan.count <= 2 || !hooks && !matches!(scan.prev, "on" | "not" | "," | "zone" | "then")
             }
             word if STATEMENT_WORDS.contains(&word) => false,
-            word => words::nearest(word, BLOCK_WORDS).is_some() || self.body_follows(self.pos + 1),
+            word => words::nearest(word, BLOCK_WORDS).is_some() || self.body_follows(brace + 1),
         }
     }
 

@@ -132,6 +132,10 @@ fn long_statements_are_broken() {
 #[test]
 fn headers_keep_their_words() {
     prints(
+        "\n\ndrop\n\npolicy p on # why\n { a, b } ingress { allow }",
+        "drop\n\n# why\npolicy p on { a, b } ingress {\n    allow\n}\n",
+    );
+    prints(
         "policy in  on {a,b} ingress zone 2 then  edge\n{default drop}",
         "policy in on { a, b } ingress zone 2 then edge {\n    default drop\n}\n",
     );

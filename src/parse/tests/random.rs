@@ -230,3 +230,9 @@ fn in_pieces(text: &str) {
 fn an_at_sign_before_an_end_is_one_piece() {
     in_pieces("{ @ \n");
 }
+
+#[test]
+fn a_comment_before_a_set_of_the_header_is_in_one_piece() {
+    in_pieces("policy allow allow # \n { ingress");
+    in_pieces("policy p on # why\n { a, b } ingress # x\n {");
+}
