@@ -106,7 +106,12 @@ impl Proving<'_, '_> {
             let cubes = goto.cubes.iter().filter_map(|cube| left(cube, &part.region)).collect();
             Some(Way { to: goto.to, target: self.points.get(goto.to)?, cubes })
         });
-        let ways: Vec<Way<'_>> = ways.collect();
+        let mut ways: Vec<Way<'_>> = ways.collect();
+        // What takes all that is left leaves nothing to gotos behind it: they are no way for packets of this part.
+        let last = ways.iter().position(|way| way.cubes.iter().any(Vec::is_empty));
+        if let Some(last) = last {
+            ways.iter_mut().skip(last + 1).for_each(|way| way.cubes.clear());
+        }
         let Some(last) = ways.iter().find(|way| way.cubes.iter().any(Vec::is_empty)) else {
             return self.attempt(part, point, &ways, Tail::None);
         };
@@ -219,17 +224,22 @@ impl Proving<'_, '_> {
                 except.extend(taken.chain(&decided).cloned());
             }
             let region = both(&part.region, cube);
-            let mut next = Part { point: way.to, from: part.from, region, except, lines, standing: false };
-            if way.target.stage != point.stage || way.target.limit > point.limit {
-                next.lines = self.lines.within(next.from, way.target.limit, way.target.stage, &next.region);
+            let target = way.target;
+            // Behind conntrack all lines count: before it, no line decides what goes there.
+            let staged = target.stage != point.stage;
+            let from = if staged { 0 } else { part.from };
+            let mut next = Part { point: way.to, from, region, except, lines, standing: false };
+            let end = target.limit.max(target.first);
+            if staged || end > point.limit {
+                next.lines = self.lines.within(from, end, target.stage, &next.region);
             }
             // Nothing is decided before that chain's first line.
-            let skips = |next: &Part| next.lines.first().is_none_or(|line| *line as usize >= way.target.first);
+            let skips = |next: &Part| next.lines.first().is_none_or(|line| *line as usize >= target.first);
             if !tail && self.stands(way, point, &next) && skips(&next) {
                 shown.later.push(way.to);
                 continue;
             }
-            next.lines.retain(|line| (*line as usize) < way.target.limit);
+            next.lines.retain(|line| (*line as usize) < target.limit);
             shown.work += next.lines.len() + next.except.len();
             shown.parts.push(next);
         }
