@@ -317,3 +317,40 @@ fn what_stands_for_later_lines_leaves_none_out_behind_conntrack() {
     let wrong = by_hand(&program, [1, 1, 1, 2], vec![stands, lldp, vec![drop(1)], discovery]);
     assert!(matches!(prove(&policy, &wrong, PARTS), Err(Failure::Mismatch(_))));
 }
+
+/// What a chain before conntrack skips is looked for among all lines before its first, however few came with the packets.
+#[test]
+fn what_stands_for_later_lines_skips_none_that_was_left_out() {
+    let mut second = simple(2, StateSet::ALL, Link::Ether(0x8035), Vec::new());
+    (second.verdict, second.alts[0].vlan) = (Verdict::Drop, Some(vec![100]));
+    let plain = |ident, ethertype| simple(ident, StateSet::ALL, Link::Ether(ethertype), Vec::new());
+    let (policy, program, of) = of_rules(vec![plain(1, 0x88cc), second, plain(3, 0x9000)], vec![1]);
+    let none = Vec::new;
+    let dispatch = of(Role::Dispatch, 0);
+    let track = |prio, protocol, keys| {
+        let track = Action::Ct(Ct::Track { zone: 1, nat: false }, Control::Goto(2));
+        filter(prio, protocol, keys, track, dispatch)
+    };
+    let inner = |ethertype: u16| vec![Key::exact(Field::VlanEthType, ethertype.into())];
+    let by_first = || filter(1, 0x88cc, none(), PASS, of(Role::Rule, 1));
+    let arp = |prio| filter(prio, eth::P_ARP, none(), PASS, of(Role::Implicit, 0));
+    let drop = |prio| filter(prio, eth::P_ALL, none(), DROP, of(Role::Default, 1000));
+    let lead = |chain| filter(2, eth::P_ALL, none(), to(chain), dispatch);
+    let stands = vec![
+        filter(1, 0x9000, none(), PASS, of(Role::Rule, 3)),
+        arp(2),
+        track(3, eth::P_IP, none()),
+        filter(4, eth::P_IPV6, none(), to(4), dispatch),
+        track(5, eth::P_8021Q, inner(eth::P_IP)),
+        track(6, eth::P_8021Q, inner(eth::P_IPV6)),
+        drop(7),
+        track(8, eth::P_ALL, none()),
+    ];
+    let mut discovery = discovery(&program, 1);
+    discovery.push(track(2, eth::P_ALL, none()));
+    let (behind, last) = (vec![by_first(), lead(3)], vec![by_first(), drop(2)]);
+    // No filter is of rule 2.
+    let chains = vec![stands, behind, last, discovery, vec![by_first(), lead(1)], vec![arp(1), lead(5)]];
+    let wrong = by_hand(&program, [1, 6, 1, 5], chains);
+    assert!(matches!(prove(&policy, &wrong, PARTS), Err(Failure::Mismatch(_))));
+}
