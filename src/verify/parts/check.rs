@@ -222,17 +222,22 @@ impl Proving<'_, '_> {
                 except.extend(taken.chain(&decided).cloned());
             }
             let region = both(&part.region, cube);
-            let mut next = Part { point: way.to, from: part.from, region, except, lines, standing: false };
-            if way.target.stage != point.stage || way.target.limit > point.limit {
-                next.lines = self.lines.within(next.from, way.target.limit, way.target.stage, &next.region);
+            let target = way.target;
+            // Behind conntrack all lines count: before it, no line decides what goes there.
+            let staged = target.stage != point.stage;
+            let from = if staged { 0 } else { part.from };
+            let mut next = Part { point: way.to, from, region, except, lines, standing: false };
+            let end = target.limit.max(target.first);
+            if staged || end > point.limit {
+                next.lines = self.lines.within(from, end, target.stage, &next.region);
             }
             // Nothing is decided before that chain's first line.
-            let skips = |next: &Part| next.lines.first().is_none_or(|line| *line as usize >= way.target.first);
+            let skips = |next: &Part| next.lines.first().is_none_or(|line| *line as usize >= target.first);
             if !tail && self.stands(way, point, &next) && skips(&next) {
                 shown.later.push(way.to);
                 continue;
             }
-            next.lines.retain(|line| (*line as usize) < way.target.limit);
+            next.lines.retain(|line| (*line as usize) < target.limit);
             shown.work += next.lines.len() + next.except.len();
             shown.parts.push(next);
         }
