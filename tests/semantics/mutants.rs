@@ -9,25 +9,13 @@ use ctpolicy::ir::eval::eval;
 use ctpolicy::ir::outcome::Outcome;
 use ctpolicy::ir::packet::Packet;
 use ctpolicy::ir::policy::{
-    Actions, Alt, Attach, Hook, Limit, Link, Nat, NatBits, NatSide, Out, Policy, Rule, RuleInfo, State, StateSet,
-    Verdict,
+    Actions, Alt, Attach, Hook, Limit, Link, Nat, NatBits, NatSide, Out, Policy, Rule, State, StateSet, Verdict,
 };
 use ctpolicy::source::Span;
 
+use crate::policies::info;
 use crate::rng::Rng;
 use crate::{compile, differs, form, packets, proof};
-
-fn info(ident: u32) -> RuleInfo {
-    RuleInfo {
-        span: Span::default(),
-        policy: "p".into(),
-        position: ident as usize,
-        said: Some(format!("rule {ident}").leak()),
-        annotations: Vec::new(),
-        ident,
-        meaning: u64::from(ident) << 32,
-    }
-}
 
 fn address(field: Field, text: &str, length: u32) -> (Field, Conds) {
     let address: std::net::Ipv4Addr = text.parse().unwrap();
@@ -35,7 +23,7 @@ fn address(field: Field, text: &str, length: u32) -> (Field, Conds) {
     (field, Cond::Bits { value: u128::from(u32::from(address)) & mask, mask }.into())
 }
 
-fn ip4(sets: &[(Field, Conds)]) -> Vec<Alt> {
+pub fn ip4(sets: &[(Field, Conds)]) -> Vec<Alt> {
     vec![Alt { link: Link::Ip4, vlan: None, not_in: Vec::new(), sets: sets.to_vec() }]
 }
 
@@ -44,7 +32,7 @@ fn tcp(port: u16) -> Vec<(Field, Conds)> {
     vec![(Field::IpProto, proto.into()), (Field::DstPort, Cond::exact(Field::DstPort, port.into()).into())]
 }
 
-fn rule(ident: u32, verdict: Verdict, pass: usize, states: &[State], alts: Vec<Alt>, actions: Actions) -> Rule {
+pub fn rule(ident: u32, verdict: Verdict, pass: usize, states: &[State], alts: Vec<Alt>, actions: Actions) -> Rule {
     let states = if states.is_empty() { StateSet::ALL } else { StateSet::of(states) };
     Rule {
         info: info(ident),

@@ -5,30 +5,17 @@ use std::sync::Arc;
 use ctpolicy::abi::{eth, ipproto};
 use ctpolicy::emit::program::{Action, Chain, Control, Ct, Filter, Program, Role};
 use ctpolicy::field::{Cond, Conds, Field, Key};
-use ctpolicy::ir::policy::{
-    Actions, Alt, Attach, Hook, Link, NatBits, Policy, Rule, RuleInfo, State, StateSet, Verdict,
-};
+use ctpolicy::ir::policy::{Actions, Alt, Attach, Hook, Link, NatBits, Policy, Rule, State, StateSet, Verdict};
 use ctpolicy::optimize::price::Scale;
 use ctpolicy::source::Span;
 use ctpolicy::verify::{Budget, Failure, prove};
 
+use crate::policies::info;
 use crate::rng::Rng;
-use crate::{compile_at, number};
+use crate::{compile_at, mutants, number};
 
 const WHOLE: Budget = Budget { nodes: 1 << 22, pieces: 1, attribute: 1 << 22, chains: usize::MAX, steps: 1 << 26 };
 const PARTS: Budget = Budget { chains: 0, ..WHOLE };
-
-fn info(ident: u32) -> RuleInfo {
-    RuleInfo {
-        span: Span::default(),
-        policy: "p".into(),
-        position: ident as usize,
-        said: Some(format!("rule {ident}").leak()),
-        annotations: Vec::new(),
-        ident,
-        meaning: u64::from(ident) << 32,
-    }
-}
 
 /// A prefix out of few networks, so that rules meet; nothing in one of five cases.
 fn prefix(rng: &mut Rng, field: Field) -> Option<(Field, Conds)> {
@@ -57,21 +44,9 @@ fn rule(rng: &mut Rng, ident: u32, tracked: bool) -> Rule {
         };
         sets.push((Field::DstPort, cond.into()));
     }
-    let states = if tracked { StateSet::of(&[State::New]) } else { StateSet::ALL };
+    let states: &[State] = if tracked { &[State::New] } else { &[] };
     let verdict = if rng.chance(60) { Verdict::Allow } else { Verdict::Drop };
-    let alts = vec![Alt { link: Link::Ip4, vlan: None, not_in: Vec::new(), sets }];
-    Rule {
-        info: info(ident),
-        verdict,
-        pass: 0,
-        states,
-        snat: None,
-        dnat: None,
-        mark: None,
-        label: None,
-        alts,
-        actions: Actions::default().into(),
-    }
+    mutants::rule(ident, verdict, 0, states, mutants::ip4(&sets), Actions::default())
 }
 
 /// A long list of one block, in a third of the cases behind conntrack.

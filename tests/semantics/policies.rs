@@ -99,19 +99,24 @@ pub fn policy(rng: &mut Rng) -> Policy {
     Policy { attaches, nat_bits: NatBits::default(), nat_bits_used, translating, asserts: Vec::new() }
 }
 
+/// What is said of a rule of this number.
+pub fn info(ident: u32) -> RuleInfo {
+    RuleInfo {
+        span: Span::default(),
+        policy: "p".into(),
+        position: ident as usize,
+        said: Some(format!("rule {ident}").leak()),
+        annotations: Vec::new(),
+        ident,
+        meaning: u64::from(ident) << 32,
+    }
+}
+
 impl Maker<'_> {
     fn info(&mut self) -> RuleInfo {
         let ident = self.next;
         self.next += 1;
-        RuleInfo {
-            span: Span::default(),
-            policy: "p".into(),
-            position: ident as usize,
-            said: Some(format!("rule {ident}").leak()),
-            annotations: Vec::new(),
-            ident,
-            meaning: self.rng.next(),
-        }
+        RuleInfo { meaning: self.rng.next(), ..info(ident) }
     }
 
     fn attach(&mut self, index: usize) -> Attach {
