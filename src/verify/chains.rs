@@ -53,6 +53,7 @@ pub fn controls(filter: &Filter) -> impl Iterator<Item = Control> {
     filter.actions.iter().map(Action::control)
 }
 
-fn gotos(filter: &Filter) -> impl Iterator<Item = u32> {
+/// The chains that they may send it to.
+pub fn gotos(filter: &Filter) -> impl Iterator<Item = u32> {
     controls(filter).filter_map(|control| if let Control::Goto(next) = control { Some(next) } else { None })
 }

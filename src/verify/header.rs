@@ -4,10 +4,11 @@
 //! no packet of theirs shows that a filter asks for what is not there yet. It is looked at here: the filters of a rule that sees the packet as
 //! conntrack left it ask before it for nothing that conntrack changes; nor between two zones for what the second may translate.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
+use super::chains::gotos;
 use crate::abi::eth;
-use crate::emit::program::{Action, Attached, Chain, Control, Ct, Filter, Program, Role};
+use crate::emit::program::{Action, Attached, Chain, Ct, Filter, Program, Role};
 use crate::field::{Field, Key};
 use crate::ir::policy::{Attach, Policy};
 
@@ -49,7 +50,6 @@ pub fn too_early(
         .collect();
     let zones: BTreeSet<u16> = attach.passes.iter().copied().filter(|zone| policy.translating.contains(zone)).collect();
     let again = still_translating(attached);
-    let chains: HashMap<u32, &Chain> = attached.chains.iter().map(|chain| (chain.index, chain)).collect();
     let mut open: Vec<(&Chain, Way)> = vec![(&attached.entry, Way::default())];
     let mut seen: HashSet<(u32, Way)> = HashSet::new();
     while let Some((chain, way)) = open.pop() {
@@ -67,9 +67,8 @@ pub fn too_early(
                     filter.prio
                 ));
             }
-            if let Some(next) = goto(filter).and_then(|index| chains.get(&index)) {
-                open.push((*next, after(filter, way.clone())));
-            }
+            let next = gotos(filter).filter_map(|index| attached.chain(index));
+            open.extend(next.map(|next| (next, after(filter, way.clone()))));
         }
     }
 }
@@ -82,7 +81,7 @@ fn still_translating(attached: &Attached) -> HashSet<u32> {
         // Most chains lead to later ones: nearly all are found in one round.
         for chain in attached.chains.iter().rev().chain([&attached.entry]) {
             let leads = |filter: &Filter| {
-                translations(filter).next().is_some() || goto(filter).is_some_and(|next| found.contains(&next))
+                translations(filter).next().is_some() || gotos(filter).any(|next| found.contains(&next))
             };
             if chain.filters.iter().any(leads) {
                 found.insert(chain.index);
@@ -122,14 +121,6 @@ fn after(filter: &Filter, mut way: Way) -> Way {
 fn translations(filter: &Filter) -> impl Iterator<Item = u16> {
     filter.actions.iter().filter_map(|action| match action {
         Action::Ct(Ct::Track { zone, nat: true }, _) => Some(*zone),
-        _ => None,
-    })
-}
-
-/// The chain to which this filter leads.
-fn goto(filter: &Filter) -> Option<u32> {
-    filter.actions.iter().rev().find_map(|action| match action {
-        Action::Gact(Control::Goto(chain)) | Action::Ct(_, Control::Goto(chain)) => Some(*chain),
         _ => None,
     })
 }
